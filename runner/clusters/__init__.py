@@ -1,0 +1,1 @@
+"""Where scenarios run: the contract, and the clusters that keep it."""

@@ -1,0 +1,220 @@
+"""The contract that every cluster keeps; tests/clusters/contract.py holds each of them to it.
+
+A cluster knows how to do things (`Action`) and how to put them back (`Undo`); faults know actions and
+never which cluster it is. Methods raise `ClusterError` with a sentence; `Unreachable` where nobody
+answered. All of them may be cancelled; none blocks the event loop. Instants are seconds of
+CLOCK_MONOTONIC (absolute: the engine subtracts the run's zero).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from runner.language.plan import Application
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A place to send requests to. `slot` is stable: a replacement of worker-1 is worker-1 again."""
+
+    slot: str
+    """`service`, `head`, `worker-1`, ..., or a name from the inventory."""
+    role: str
+    """`service`, `head`, `worker`, `url`"""
+    url: str
+    """Base URL without a path, such as `http://10.1.0.2:8000`, as the prober reaches it."""
+    simulated: bool = False
+    """True where ftrun itself stands in for something (the local forwarder for a Kubernetes Service)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What survey read. `document` is journalled as it is and shown in reports."""
+
+    capabilities: frozenset[str]
+    """What can be done here: `deploy`, `observe`, `exec`, `node`, `actor`, `partition`, `command`."""
+    endpoints: tuple[Endpoint, ...]
+    document: Mapping[str, Json]
+    """kind, layout, layout_reason, ray {version, commit}, python, redis, gcs_fault_tolerance, workers, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to do to a cluster.
+
+    kinds and their arguments:
+    - `node`: {slot, how: crash | delete, grace?}     SIGKILL (or SIGTERM first) of all of a node's processes
+    - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?, slot?}
+    - `process`: {slot, process, signal}
+    - `command`: {name}                                 a command that the inventory gives
+    """
+
+    kind: str
+    arguments: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """How to put something back, as data: it must make sense to another process, later."""
+
+    kind: str
+    arguments: Mapping[str, Json]
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One thing an armed action will hit."""
+
+    slot: str
+    role: str
+    says: str
+    """For people: `worker-1 (10.1.0.3), 23 processes`."""
+    ids: Mapping[str, Json] = field(default_factory=dict)
+    """pid, session, actor_id, node_id, ...: what confirmation compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """The act was done: `at` brackets its instant as closely as the cluster can tell."""
+
+    at: float
+    evidence: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Whether the target is known to be hit."""
+
+    confirmed: bool
+    why: str
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Armed(Protocol):
+    """An action whose target is resolved, whose script is started, whose right is checked."""
+
+    hits: tuple[Hit, ...]
+    undo: Undo | None
+    """To be journalled before `act`; None where nothing needs to be put back."""
+
+    async def act(self) -> Acted:
+        """Do it, now."""
+        ...
+
+    async def confirm(self) -> Confirmation:
+        """Wait, with a limit of its own, until the target is seen to be hit."""
+        ...
+
+    async def disarm(self) -> None:
+        """Let go of what arming started, where `act` was never called. Calling it after `act` does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """One item of `observe`: a state document (`document`), or a happening (`text`)."""
+
+    at: float
+    """Instant of the answer or the happening."""
+    asked: float
+    """Instant the question was sent (equal to `at` for happenings)."""
+    source: str
+    """`state`, or who said it: `supervisor`, `forwarder`, `controller`, `gcs`, `raylet`."""
+    document: Mapping[str, Json] | None = None
+    slot: str = ""
+    text: str = ""
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Prober(Protocol):
+    """A running prober: lines of JSON to it and from it (docs/prober.md)."""
+
+    async def send(self, command: Mapping[str, Json]) -> None:
+        """Write one command."""
+        ...
+
+    def events(self) -> AsyncIterator[Mapping[str, Json]]:
+        """Give what it says, until it ends."""
+        ...
+
+    async def close(self) -> None:
+        """End it; returns when it is gone."""
+        ...
+
+
+class Cluster(Protocol):
+    """A cluster to run scenarios against."""
+
+    kind: str
+
+    async def start(self) -> None:
+        """Make the cluster, or attach to the one that is there. Raises CannotRun with the tail of the right log."""
+        ...
+
+    async def survey(self) -> Facts:
+        """Read what there is; changes nothing. Works before `start` as far as it can."""
+        ...
+
+    async def deploy(self, applications: tuple[Application, ...]) -> None:
+        """Hand Serve this configuration (all applications it shall have). Does not wait for RUNNING."""
+        ...
+
+    async def http(self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0) -> Answer:
+        """Ask `dashboard` (the head's API) or an endpoint's slot, from where the prober stands."""
+        ...
+
+    async def exec(self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0) -> Completed:
+        """Run a command `here` (next to ftrun) or on a node's slot; a string goes to the shell."""
+        ...
+
+    async def arm(self, action: Action) -> Armed:
+        """Prepare an action so that `act` takes effect within milliseconds. Hits nothing yet."""
+        ...
+
+    async def undo(self, undo: Undo) -> None:
+        """Put something back; doing it twice does no harm."""
+        ...
+
+    def observe(self) -> AsyncIterator[Saying]:
+        """Give what the cluster says, until cancelled. One document when it begins, then one a change or poll."""
+        ...
+
+    async def prober(self, directory: Path) -> Prober:
+        """Start a prober where the users are (never on a node), writing its samples into `directory`."""
+        ...
+
+    def closing(self) -> Undo | None:
+        """Give the undo that removes whatever `start` is about to make; journalled before `start` is called."""
+        ...
+
+    async def logs(self, directory: Path) -> None:
+        """Copy the logs worth keeping into `directory`."""
+        ...
+
+    async def close(self) -> None:
+        """Remove what `start` made; leave an attached cluster as it was found. Twice does no harm."""
+        ...

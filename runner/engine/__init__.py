@@ -1,0 +1,1 @@
+"""Runs a bound Plan: blocks, retries, the undo stack, waits, cancellation."""

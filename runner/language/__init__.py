@@ -1,0 +1,1 @@
+"""Text to Plan: YAML with positions, models, templates, every mistake of every file at once. Offline."""

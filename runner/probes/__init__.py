@@ -1,0 +1,1 @@
+"""The prober, its own process in one file, and what drives it."""

@@ -1,0 +1,1 @@
+"""Samples and events to windows, latency, phases, recovery, verdicts. Pure: no clock, no loop, no files."""

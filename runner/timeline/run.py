@@ -1,0 +1,234 @@
+"""The Run: what a journal and its samples say, folded once. Reports are pure functions of it.
+
+The tree mirrors run.json (docs/formats.md): the same names, the same units. Times are seconds since the
+run's zero, durations are seconds, counts are integers. `None` is "not known", never "zero".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Json = Any
+
+
+class Verdict(StrEnum):
+    """Three-valued; merged fail > unknown > pass."""
+
+    PASS = "pass"  # noqa: S105 (a verdict)
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """An edge: it lies somewhere in [earliest, latest]; `at` is the best single value."""
+
+    earliest: float
+    at: float
+    latest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A downtime window. `end` is None where it was still open when the probe stopped."""
+
+    start: Bracket
+    end: Bracket | None
+    shortest: float
+    longest: float
+    open: bool
+    outcomes: Mapping[str, int]
+    """How many samples of each bad outcome it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A stretch without evidence: no downtime, no uptime, only its likely causes."""
+
+    start: float
+    end: float
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from the instant a request was due to its answer."""
+
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """Seconds from the instant a request was due to its sending."""
+
+    p50: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A series made small enough to draw: one column a pixel, none of which hides a bad sample.
+
+    Arrays have one value a column over [start, end] of the scenario. worst: 0 nothing was sent, 1 good,
+    2 blind, 3 slow, 4 bad. latency_max in seconds, nan where nothing was answered.
+    """
+
+    start: float
+    end: float
+    worst: npt.NDArray[np.uint8]
+    latency_p50: npt.NDArray[np.float64]
+    latency_max: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One probe at one endpoint over one kind of connection."""
+
+    series: str
+    endpoint: str
+    role: str
+    connection: str
+    simulated: bool
+    url: str
+    rate: float
+    samples: int
+    bad: int
+    failed: int
+    """Bad samples that are not merely slow."""
+    void: int
+    outcomes: Mapping[str, int]
+    latency: Latency | None
+    lateness: Lateness | None
+    resolution: float | None
+    """Largest gap between two pieces of evidence: shorter outages are not claimed."""
+    scope: tuple[float, float]
+    blind: tuple[Blind, ...]
+    windows: tuple[Window, ...]
+    identities: Mapping[str, int]
+    chart: Chart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe of the scenario and its series."""
+
+    name: str
+    series: tuple[Series, ...]
+    start: float
+    end: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step as it went. state: ok, failed, error, skipped, ignored, unmet, cancelled, withheld, not_reached."""
+
+    path: str
+    name: str
+    kind: str
+    state: str
+    file: str
+    line: int
+    start: float | None
+    end: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault as it went; None for what did not happen or is not known."""
+
+    name: str
+    kind: str
+    how: str
+    target: str
+    hits: tuple[str, ...]
+    intended: float | None
+    injected: float | None
+    confirmed: bool | None
+    healed: float | None
+    recovered: float | None
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """One judged case. `expected` and `actual` are for people; the verdict is what counts."""
+
+    case: str
+    name: str
+    verdict: Verdict
+    expected: str
+    actual: str
+    why: str
+    """Why it is unknown, or which series failed; empty where nothing needs saying."""
+    file: str
+    line: int
+    step: str
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A mark on the axis: what the cluster's own side did or said."""
+
+    at: float
+    source: str
+    slot: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One scenario as it went."""
+
+    name: str
+    file: str
+    line: int
+    description: str
+    tags: tuple[str, ...]
+    verdict: Verdict
+    state: str
+    """finished, skipped, error, interrupted, killed"""
+    message: str
+    start: float
+    end: float
+    judged: int
+    """How many assertions, and waits met after a fault, were judged."""
+    steps: tuple[Step, ...]
+    probes: tuple[Probe, ...]
+    faults: tuple[Fault, ...]
+    assertions: tuple[Assertion, ...]
+    happenings: tuple[Happening, ...]
+    cluster: Mapping[str, Json]
+    """The facts of its survey."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A whole run."""
+
+    run: str
+    ftrun: str
+    verdict: Verdict
+    exit_code: int
+    wall: float
+    monotonic: float
+    state: str
+    """finished, interrupted, error, killed (the journal has no end)"""
+    message: str
+    argv: tuple[str, ...]
+    seed: int
+    machine: Mapping[str, Json]
+    inventory: Mapping[str, Json]
+    scenarios: tuple[Scenario, ...]
