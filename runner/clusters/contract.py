@@ -166,8 +166,30 @@ class Prober(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a run tells the cluster it opens."""
+
+    run: str
+    """The run's id; names namespaces, sessions and labels."""
+    folder: Path
+    """The run folder, for logs and undo files."""
+    seed: int
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """The inventory's endpoints, by slot."""
+    commands: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    """The inventory's commands: name to {act, undo}."""
+    allow: frozenset[str] = frozenset()
+
+
 class Cluster(Protocol):
-    """A cluster to run scenarios against."""
+    """A cluster to run scenarios against.
+
+    Each kind is a package `runner.clusters.<kind>` with `settings.py` (a pydantic model `Settings`, what the
+    inventory's and the scenario's `cluster:` may say) and `cluster.py` (a function
+    `open_cluster(settings: Settings, context: Context) -> Cluster` that starts nothing yet, and a coroutine
+    `heal(undo: Undo) -> None` that carries out an undo of that kind in a later process, for `ftrun cleanup`).
+    """
 
     kind: str
 
@@ -203,8 +225,11 @@ class Cluster(Protocol):
         """Give what the cluster says, until cancelled. One document when it begins, then one a change or poll."""
         ...
 
-    async def prober(self, directory: Path) -> Prober:
-        """Start a prober where the users are (never on a node), writing its samples into `directory`."""
+    async def prober(self, program: Path, directory: Path) -> Prober:
+        """Start `program`, the prober's one file, where the users are (never on a node).
+
+        Its samples end up in `directory`, on this machine.
+        """
         ...
 
     def closing(self) -> Undo | None:
