@@ -58,3 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     from runner.cli.guard import guarded
 
     return guarded(verb, rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
