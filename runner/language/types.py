@@ -46,7 +46,7 @@ class Scope:
 def mistake(code: str, message: str, help: str | None = None) -> PydanticCustomError:  # noqa: A002 (Problem's word)
     """Give the error that refuses a value: a whole sentence, and what to do about it."""
     # pydantic takes literal strings only, so that they can be translated; ours are sentences made here.
-    return PydanticCustomError(code, "{sentence}", {"sentence": message, "help": help})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{sentence}", {"sentence": message, "help": help})
 
 
 def nearest(word: str, words: Collection[str]) -> str | None:
