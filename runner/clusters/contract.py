@@ -49,7 +49,8 @@ class Action:
 
     kinds and their arguments:
     - `node`: {slot, how: crash | delete, grace?}     SIGKILL (or SIGTERM first) of all of a node's processes
-    - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?, slot?}
+    - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?, slot?,
+      mode?: one (default) | all}
     - `process`: {slot, process, signal}
     - `command`: {name}                                 a command that the inventory gives
     """
