@@ -1,4 +1,4 @@
-"""The built-in pack: scenarios and inventories that travel with ftrun, and how a FILE on the command line is found."""
+"""The built-in pack: scenarios and inventories that travel with ftrun, and how FILE is found."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def mistake(code: str, message: str, help: str | None = None) -> PydanticCustomE
 def nearest(word: str, words: Collection[str]) -> str | None:
     """Give `Did you mean "x"?` for the word that looks most like this one, or None."""
     near = get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f'Did you mean "{near[0]}"?' if near else None
+    return f"Did you mean `{near[0]}`?" if near else None
 
 
 def seconds(value: Any) -> float:
@@ -92,6 +92,14 @@ def _rate(value: Any) -> float:
     return float(value)
 
 
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise mistake("regex", f"`{value}` is not a regular expression: {error}.") from error
+    return value
+
+
 def _path(value: str) -> str:
     from runner.language.paths import parse
 
@@ -100,22 +108,22 @@ def _path(value: str) -> str:
 
 
 def _condition(value: str, info: ValidationInfo) -> str:
-    from runner.language.templates import names_of_expression
+    from runner.language.templates import expression
 
-    if "{{" in value or "{%" in value:
+    if value.lstrip().startswith(("{{", "{%")):
         raise mistake(
             "template", "A condition is an expression already: it takes no braces.", "Remove {{ and }}."
         )
-    names = names_of_expression(value)
+    parsed = expression(value)
     if isinstance(info.context, Scope) and info.context.variables is not None:
-        check_names(names, info.context.variables)
+        check_names(parsed.needs, info.context.variables)
     return value
 
 
 def check_names(names: Collection[str], known: Collection[str]) -> None:
     """Refuse a template that reads a name that nothing defines at this place."""
     for name in sorted(set(names) - set(known)):
-        raise mistake("undefined", f'Nothing defines "{name}" here.', nearest(name, known))
+        raise mistake("undefined", f"Nothing defines `{name}` here.", nearest(name, known))
 
 
 def _named(what: str, attribute: str) -> AfterValidator:
@@ -127,7 +135,7 @@ def _named(what: str, attribute: str) -> AfterValidator:
             there = (
                 f"There are: {', '.join(sorted(known))}." if known else f"There is no {what} at this place."
             )
-            raise mistake(f"unknown-{what}", f'There is no {what} "{value}".', nearest(value, known) or there)
+            raise mistake(f"unknown-{what}", f"There is no {what} `{value}`.", nearest(value, known) or there)
         return value
 
     return AfterValidator(check)
@@ -153,6 +161,9 @@ Rate = Annotated[float, BeforeValidator(_rate), WithJsonSchema(dict(_RATE_SCHEMA
 
 JsonPathText = Annotated[str, AfterValidator(_path)]
 """A JSONPath that jsonpath-ng's extended parser accepts, such as `$.nodes[?(@.is_head==true)]`."""
+
+RegexText = Annotated[str, AfterValidator(_regex)]
+"""A regular expression of Python's `re`."""
 
 TemplateText = Annotated[str, AfterValidator(_condition)]
 """A template expression without braces, such as `fault.injected > 3`: `when`, `until`, `that`."""
