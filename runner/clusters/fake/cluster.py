@@ -1,0 +1,245 @@
+"""A cluster in memory: every method of the contract, on the event loop's clock, with nothing behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.clusters.contract import (
+    Acted,
+    Action,
+    Answer,
+    Cluster,
+    Completed,
+    Confirmation,
+    Context,
+    Endpoint,
+    Facts,
+    Hit,
+    Prober,
+    Saying,
+    Undo,
+)
+from runner.clusters.fake.prober import ScriptedProber
+from runner.clusters.fake.settings import Settings
+from runner.clusters.fake.world import Replica, World
+from runner.errors import ClusterError, Unreachable
+from runner.language.plan import Application
+
+POLL = 0.1
+"""Seconds between two looks at what holds."""
+REPEAT = 1.0
+"""Seconds after which an unchanged document is said again."""
+
+
+def open_cluster(settings: Settings, context: Context) -> Cluster:
+    """Give a fake cluster; it does not run yet."""
+    return Fake(settings, context)
+
+
+async def heal(undo: Undo) -> None:
+    """Nothing outlives the process that holds a fake cluster."""
+
+
+@dataclass(slots=True)
+class ArmedFault:
+    """A fault that knows what it will hit."""
+
+    hits: tuple[Hit, ...]
+    undo: Undo | None
+    _cluster: Fake
+    _action: Action
+    _replicas: list[Replica]
+
+    async def act(self) -> Acted:
+        """Let it happen, now."""
+        at = self._cluster.now()
+        self._cluster.strike(self._action, self._replicas, at)
+        return Acted(at, {})
+
+    async def confirm(self) -> Confirmation:
+        """Confirm: what happened in memory is known to have happened."""
+        return Confirmation(True, "It is so.")
+
+    async def disarm(self) -> None:
+        """Nothing was started."""
+
+
+class Fake:
+    """Keeps `contract.Cluster`. Tests reach through `world`, `canned` and `done` to script it and to look."""
+
+    kind = "fake"
+
+    def __init__(self, settings: Settings, context: Context, ahead_ns: int = 0) -> None:
+        self.settings = settings
+        self.context = context
+        self.world = World(settings)
+        self.canned: dict[str, Completed | None] = {}
+        """What commands give, by their text; None never ends. Any other gives nothing, and 0."""
+        self.done: list[Action | Undo] = []
+        """What was done to it, in order."""
+        self.running = False
+        self._ahead_ns = ahead_ns
+        self._random = random.Random(context.seed)  # noqa: S311 (a seeded choice is what is wanted)
+        self._probers: list[ScriptedProber] = []
+
+    def now(self) -> float:
+        """Give the event loop's time, on which everything here happens."""
+        return asyncio.get_running_loop().time()
+
+    def closing(self) -> Undo | None:
+        """Give an undo that says what a real cluster's would."""
+        return Undo("close_cluster", {"run": self.context.run}, "remove the fake cluster")
+
+    async def start(self) -> None:
+        """Boot, for as long as the settings say."""
+        await asyncio.sleep(self.settings.boot)
+        self.world.began = self.now()
+        self.running = True
+
+    async def survey(self) -> Facts:
+        """Give the script's facts."""
+        capabilities = {"deploy", "observe", "exec", "node", "actor"}
+        capabilities |= {"command"} if self.context.commands else set()
+        workers = [slot for slot in self.world.nodes if slot != "head"]
+        endpoints = [Endpoint("service", "service", "http://10.1.0.1:8000", simulated=True)]
+        endpoints += [
+            Endpoint(slot, "head" if slot == "head" else "worker", f"http://10.1.0.{index + 2}:8000")
+            for index, slot in enumerate(self.world.nodes)
+        ]
+        endpoints += [Endpoint(slot, "url", url) for slot, url in self.context.endpoints.items()]
+        document = {
+            "kind": self.kind,
+            "workers": len(workers),
+            "gcs_fault_tolerance": self.settings.gcs_fault_tolerance,
+            "ray": {"version": None, "commit": None},
+        }
+        return Facts(frozenset(capabilities), tuple(endpoints), document)
+
+    async def deploy(self, applications: tuple[Application, ...]) -> None:
+        """Take the configuration, where there is a head and a controller to take it."""
+        if self.world.unknown(self.now()):
+            raise Unreachable("The head does not answer.")
+        self.world.deploy(applications, self.now())
+
+    async def http(
+        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+    ) -> Answer:
+        """Answer as the probed service does; `dashboard` gives the state document."""
+        del method, path, body, timeout
+        if slot == "dashboard" and self.world.up("head", self.now()):
+            return Answer(200, {}, json.dumps(self.world.document(self.now())).encode())
+        status, text = (0, "") if slot == "dashboard" else self.world.answer(slot, self.now())
+        if not status:
+            raise Unreachable(f"{slot} refused the connection.")
+        return Answer(status, {}, text.encode())
+
+    async def exec(
+        self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0
+    ) -> Completed:
+        """Give what is canned for the command."""
+        if where != "here" and not self.world.up(where, self.now()):
+            raise Unreachable(f"{where} is down.")
+        text = command if isinstance(command, str) else " ".join(command)
+        completed = self.canned.get(text, Completed(0, "", ""))
+        if completed is None:
+            await asyncio.sleep(timeout)
+            raise ClusterError(f"`{text}` did not end within {timeout:g} s and was killed.")
+        return completed
+
+    async def arm(self, action: Action) -> ArmedFault:
+        """Resolve what the action hits."""
+        arguments = action.arguments
+        replicas: list[Replica] = []
+        undo = None
+        match action.kind, arguments:
+            case "node", {"slot": slot} if self.world.up(slot, self.now()):
+                hits = [Hit(slot, "head" if slot == "head" else "worker", f"{slot}, 3 processes")]
+                undo = Undo("start_node", {"slot": slot}, f"start {slot}")
+            case "actor", {"role": "replica"}:
+                replicas = self._replicas(action)
+                hits = [
+                    Hit(each.slot, "replica", f"replica {each.number} of {each.app}") for each in replicas
+                ]
+            case "actor", {"role": "controller"}:
+                hits = [Hit("head", "controller", "the Serve controller")]
+            case "actor", {"role": "proxy"}:
+                hits = [Hit(arguments.get("slot", "head"), "proxy", "a Serve proxy")]
+            case "command", {"name": name} if name in self.context.commands:
+                hits = [Hit(name, "command", f"command {name}")]
+                undo = Undo("command", {"name": name}, f"undo {name}")
+            case _:
+                hits = []
+        if not hits:
+            raise ClusterError(f"There is nothing here that {action.kind} {dict(arguments)} could hit.")
+        return ArmedFault(tuple(hits), undo, self, action, replicas)
+
+    def _replicas(self, action: Action) -> list[Replica]:
+        """Give the replicas an action means: all that match, or one of them, drawn with the seed."""
+        wanted = {key: action.arguments.get(key) for key in ("app", "deployment", "slot")}
+        found = [
+            replica
+            for replica in self.world.replicas
+            if self.world.runs(replica, self.now())
+            and all(value in (None, getattr(replica, key)) for key, value in wanted.items())
+        ]
+        return found if action.arguments.get("mode") == "all" or not found else [self._random.choice(found)]
+
+    def strike(self, action: Action, replicas: list[Replica], at: float) -> None:
+        """Write a fault into the world."""
+        self.done.append(action)
+        for replica in replicas:
+            replica.kills.append((at, at + self.settings.deploy_delay))
+        death = (at, at + self.settings.restart_delay)
+        match action.kind, action.arguments:
+            case "node", {"slot": slot}:
+                self.world.break_node(slot, at)
+            case "actor", {"role": "controller"}:
+                self.world.controller.append(death)
+            case "actor", {"role": "proxy"}:
+                self.world.proxies[action.arguments.get("slot", "head")].append(death)
+
+    async def undo(self, undo: Undo) -> None:
+        """Bring a node back at once; anything else is only remembered."""
+        self.done.append(undo)
+        if undo.kind == "start_node":
+            self.world.mend_node(undo.arguments["slot"], self.now())
+        if undo.kind == "close_cluster":
+            await self.close()
+
+    async def observe(self) -> AsyncIterator[Saying]:
+        """Give the document when it changes, and once a second; a node's death and return are happenings."""
+        last, said = None, 0.0
+        while True:
+            now = self.now()
+            document = self.world.document(now)
+            if last is not None and document["processes"] != last["processes"]:
+                for old, new in zip(last["processes"], document["processes"], strict=True):
+                    if old != new:
+                        yield Saying(
+                            now, now, "supervisor", slot=new["slot"], text=f"{new['slot']}: {new['state']}"
+                        )
+            if document != last or now - said >= REPEAT:
+                last, said = document, now
+                yield Saying(now, now, "state", document)
+            await asyncio.sleep(POLL)
+
+    async def prober(self, program: Path, directory: Path) -> Prober:
+        """Give the scripted prober; `program` is not run."""
+        del program
+        prober = ScriptedProber(self.world.answer, directory, self._ahead_ns)
+        self._probers.append(prober)
+        return prober
+
+    async def logs(self, directory: Path) -> None:
+        """There are none."""
+
+    async def close(self) -> None:
+        """End its probers."""
+        for prober in self._probers:
+            await prober.close()
+        self.running = False

@@ -1,0 +1,267 @@
+"""The scripted cluster: what holds in it at any instant, as a function of the faults it was given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runner.clusters.contract import Json
+from runner.clusters.fake.settings import Settings
+from runner.language.plan import Application
+
+Interval = tuple[float, float]
+
+SERVE = ("applications", "deployments", "replicas", "proxies")
+RAY = ("nodes", "actors", *SERVE)
+
+
+def within(intervals: list[Interval], at: float) -> bool:
+    """Tell whether an instant lies in one of the half-open intervals."""
+    return any(start <= at < end for start, end in intervals)
+
+
+@dataclass(slots=True)
+class Replica:
+    """One replica's place; a killed one is replaced there by another pid."""
+
+    app: str
+    deployment: str
+    slot: str
+    number: int
+    ready: float
+    """When the first one runs."""
+    kills: list[Interval] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Deployed:
+    """An application as Serve was told of it, `at` that instant."""
+
+    application: Application
+    at: float
+
+
+@dataclass(slots=True)
+class World:
+    """Nodes, applications and what was done to them. Instants are the event loop's."""
+
+    settings: Settings
+    began: float = math.inf
+    nodes: dict[str, list[Interval]] = field(default_factory=dict)
+    proxies: dict[str, list[Interval]] = field(default_factory=dict)
+    controller: list[Interval] = field(default_factory=list)
+    applications: dict[str, Deployed] = field(default_factory=dict)
+    replicas: list[Replica] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        slots = ["head", *(f"worker-{n}" for n in range(1, self.settings.workers + 1))]
+        self.nodes = {slot: [] for slot in slots}
+        self.proxies = {slot: [] for slot in slots}
+
+    def up(self, slot: str, at: float) -> bool:
+        """Tell whether a node is up."""
+        return at >= self.began and not within(self.nodes[slot], at)
+
+    def generation(self, intervals: list[Interval], at: float) -> int:
+        """Count how often something died until this instant."""
+        return sum(start <= at for start, _ in intervals)
+
+    def deploy(self, applications: tuple[Application, ...], at: float) -> None:
+        """Take a configuration; replicas of an application that is already there stay."""
+        kept = {application.name for application in applications}
+        self.applications = {name: each for name, each in self.applications.items() if name in kept}
+        self.replicas = [replica for replica in self.replicas if replica.app in kept]
+        places = [slot for slot in self.nodes if slot != "head"] or ["head"]
+        for application in applications:
+            fresh = application.name not in self.applications
+            if not fresh and self.applications[application.name].application.config == application.config:
+                continue
+            self.applications[application.name] = Deployed(application, at)
+            for deployment in self.deployments(application) if fresh else ():
+                self.replicas += [
+                    Replica(
+                        application.name,
+                        deployment["name"],
+                        places[number % len(places)],
+                        number,
+                        at + self.settings.deploy_delay,
+                    )
+                    for number in range(deployment["target_replicas"])
+                ]
+
+    def deployments(self, application: Application) -> list[dict[str, Json]]:
+        """Give name and number of replicas of each of an application's deployments."""
+        declared = application.config.get("deployments") or [{"name": application.name}]
+        found = []
+        for each in declared:
+            count = each.get("num_replicas")
+            found.append({"name": each["name"], "target_replicas": count or self.settings.replicas})
+        return found
+
+    def outages(self, replica: Replica) -> list[Interval]:
+        """Give when a replica's place had nobody: its own deaths and those of its node."""
+        delay = self.settings.deploy_delay
+        return replica.kills + [(start, end + delay) for start, end in self.nodes[replica.slot]]
+
+    def runs(self, replica: Replica, at: float) -> bool:
+        """Tell whether a replica answers."""
+        return at >= replica.ready and not within(self.outages(replica), at)
+
+    def pid(self, replica: Replica, at: float) -> int:
+        """Give a replica's process id, which differs after each death."""
+        place = self.replicas.index(replica)
+        return 1000 + 100 * place + self.generation(self.outages(replica), at)
+
+    def break_node(self, slot: str, at: float) -> None:
+        """Let a node die and come back; without GCS fault tolerance the head takes the workers along."""
+        alone = slot != "head" or self.settings.gcs_fault_tolerance != "none"
+        for each in [slot] if alone else list(self.nodes):
+            self.nodes[each].append((at, at + self.settings.restart_delay))
+
+    def mend_node(self, slot: str, at: float) -> None:
+        """Bring a node back now if it is down."""
+        self.nodes[slot] = [(start, min(end, max(start, at))) for start, end in self.nodes[slot]]
+
+    def answer(self, slot: str, at: float, number: int = 0) -> tuple[int, str]:
+        """Give what a request gets: status and body; status 0 is a refused connection."""
+        if slot == "service":
+            serving = [each for each in self.nodes if self.answer(each, at)[0]]
+            return self.answer(serving[number % len(serving)], at, number) if serving else (0, "")
+        if not self.applications or not self.up(slot, at) or within(self.proxies[slot], at):
+            return 0, ""
+        running = [replica for replica in self.replicas if self.runs(replica, at)]
+        near = [replica for replica in running if replica.slot == slot] or running
+        return (200, str(self.pid(near[number % len(near)], at))) if near else (503, "")
+
+    def unknown(self, at: float) -> tuple[str, ...]:
+        """Name the lists of the state document that nobody could answer for."""
+        if not self.up("head", at):
+            return RAY
+        return SERVE if within(self.controller, at) else ()
+
+    def document(self, at: float) -> Mapping[str, Json]:
+        """Give the state document of an instant."""
+        unknown = self.unknown(at)
+        lists = {
+            "nodes": self._nodes(at),
+            "actors": self._actors(at),
+            "applications": [self._application(name, at) for name in self.applications],
+            "deployments": [
+                row for each in self.applications.values() for row in self._deployments(each, at)
+            ],
+            "replicas": [
+                self._replica(replica, at) for replica in self.replicas if self._placed(replica, at)
+            ],
+            "proxies": [
+                {"node_id": self._node_id(slot, at), "slot": slot, "status": "HEALTHY", "actor_id": None}
+                for slot in self.nodes
+                if self.applications and self.up(slot, at) and not within(self.proxies[slot], at)
+            ],
+            "processes": [self._process(slot, at) for slot in self.nodes],
+        }
+        shown = {name: [] if name in unknown else rows for name, rows in lists.items()}
+        return {"version": 1, "unknown": list(unknown)} | shown
+
+    def _node_id(self, slot: str, at: float) -> str:
+        return f"{slot}.{self.generation(self.nodes[slot], at)}"
+
+    def _nodes(self, at: float) -> list[dict[str, Json]]:
+        rows = []
+        for index, (slot, deaths) in enumerate(self.nodes.items()):
+            last = self.generation(deaths, at)
+            for generation in range(last + 1):
+                alive = generation == last and self.up(slot, at)
+                # A node that has not come back has no row of its new life yet.
+                if alive or generation < last:
+                    rows.append(
+                        {
+                            "slot": slot,
+                            "id": f"{slot}.{generation}",
+                            "address": f"10.1.0.{index + 2}",
+                            "is_head": slot == "head",
+                            "state": "ALIVE" if alive else "DEAD",
+                            "dead": not alive,
+                        }
+                    )
+        return rows
+
+    def _actors(self, at: float) -> list[dict[str, Json]]:
+        if not self.applications:
+            return []
+        dead = within(self.controller, at)
+        restarts = self.generation(self.controller, at)
+        controller = {
+            "id": "controller",
+            "class": "ServeController",
+            "name": "SERVE_CONTROLLER_ACTOR",
+            "role": "controller",
+            "state": "RESTARTING" if dead else "ALIVE",
+            "dead": False,
+            "pid": 10 + restarts,
+            "node_id": self._node_id("head", at),
+            "slot": "head",
+            "restarts": restarts,
+        }
+        replicas = [
+            {
+                "id": f"actor-{self.pid(replica, at)}",
+                "class": f"ServeReplica:{replica.app}:{replica.deployment}",
+                "name": f"SERVE_REPLICA::{replica.app}#{replica.deployment}#{replica.number}",
+                "role": "replica",
+                "state": "ALIVE" if self.runs(replica, at) else "PENDING_CREATION",
+                "dead": False,
+                "pid": self.pid(replica, at),
+                "node_id": self._node_id(replica.slot, at),
+                "slot": replica.slot,
+                "restarts": 0,
+            }
+            for replica in self.replicas
+            if self._placed(replica, at)
+        ]
+        return [controller, *replicas]
+
+    def _placed(self, replica: Replica, at: float) -> bool:
+        return self.up(replica.slot, at)
+
+    def _replica(self, replica: Replica, at: float) -> dict[str, Json]:
+        pid = self.pid(replica, at)
+        return {
+            "app": replica.app,
+            "deployment": replica.deployment,
+            "id": f"replica-{pid}",
+            "state": "RUNNING" if self.runs(replica, at) else "STARTING",
+            "actor_id": f"actor-{pid}",
+            "pid": pid,
+            "node_id": self._node_id(replica.slot, at),
+            "slot": replica.slot,
+        }
+
+    def _whole(self, name: str, at: float) -> bool:
+        return all(self.runs(replica, at) for replica in self.replicas if replica.app == name)
+
+    def _application(self, name: str, at: float) -> dict[str, Json]:
+        deployed = self.applications[name]
+        settled = at >= deployed.at + self.settings.deploy_delay
+        status = "DEPLOYING" if not settled else "RUNNING" if self._whole(name, at) else "UNHEALTHY"
+        return {
+            "name": name,
+            "status": status,
+            "message": "",
+            "route_prefix": deployed.application.config.get("route_prefix", "/"),
+            "last_deployed": deployed.at,
+        }
+
+    def _deployments(self, deployed: Deployed, at: float) -> list[dict[str, Json]]:
+        name = deployed.application.name
+        status = "HEALTHY" if self._whole(name, at) else "UPDATING"
+        return [
+            {"app": name, **each, "status": status, "message": "", "options": {}}
+            for each in self.deployments(deployed.application)
+        ]
+
+    def _process(self, slot: str, at: float) -> dict[str, Json]:
+        up = self.up(slot, at)
+        state = "up" if up else "waiting" if at >= self.began else "down"
+        starts = int(at >= self.began) + sum(end <= at for _, end in self.nodes[slot])
+        return {"slot": slot, "role": "node", "state": state, "count": 3 if up else 0, "starts": starts}
