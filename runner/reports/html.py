@@ -1,0 +1,295 @@
+"""report.html: one file that needs no network and no script.
+
+The template holds the markup, this module what stands in it: numbers as text, and geometry. What is too
+long for a page is cut, and the page says so and where the rest is (run.json).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.reports import chart, phrases
+from runner.timeline.run import Bracket, Fault, Run, Scenario, Series, Step
+
+ROOM = 140_000
+"""Bytes that charts of all scenarios may take; the more series there are, the coarser is the latency."""
+ROWS = 120
+"""Longest table of windows, blind stretches or happenings in a scenario."""
+SYMBOLS = {"passed": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "skipped": "\N{EN DASH}"}
+TONES = {"passed": "pass", "failed": "fail", "skipped": "none"}
+
+
+def render(run: Run) -> str:
+    """Give the text of report.html."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = Path(__file__).parent
+    style = (folder / "report.css").read_text(encoding="utf-8")
+    script = (folder / "report.js").read_text(encoding="utf-8")
+    jinja = Environment(
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    jinja.filters |= {
+        "duration": phrases.duration,
+        "outcomes": phrases.outcomes,
+        "clean": phrases.clean,
+        "symbol": lambda word: SYMBOLS.get(word, "?"),
+        "tone": lambda word: TONES.get(word, "open"),
+    }
+    jinja.finalize = _finalize
+    lanes = sum(len(probe.series) for scenario in run.scenarios for probe in scenario.probes)
+    # A point of a latency path takes about seven bytes, and there are two paths a lane.
+    points = max(40, min(400, ROOM // max(1, lanes) // 14 - 150))
+    return jinja.get_template("report.html.j2").render(
+        run=run,
+        style=style,
+        script=script,
+        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'",
+        word=phrases.word(run.verdict, run.state),
+        said=phrases.say_run(run),
+        began=datetime.fromtimestamp(run.wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        command=shlex.join(("ftrun", *run.argv)),
+        facts=[*_facts(run.inventory, "inventory"), *_facts(run.machine, "machine")],
+        sections=[_section(number, scenario, points) for number, scenario in enumerate(run.scenarios, 1)],
+        rows=ROWS,
+        chart=chart,
+        phrases=phrases,
+    )
+
+
+def _finalize(value: Any) -> Any:
+    return phrases.clean(value) if type(value) is str else value
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _facts(mapping: Mapping[str, Any], *above: str) -> Iterator[tuple[str, str]]:
+    """Give a nested mapping as pairs of text: (`ray version`, `2.60.0`)."""
+    for key, value in mapping.items():
+        match value:
+            case Mapping():
+                yield from _facts(value, *above, str(key))
+            case None | [] | () | "":
+                continue
+            case list() | tuple():
+                plain = all(isinstance(each, (str, int, float)) for each in value)
+                text = ", ".join(map(str, value)) if plain else json.dumps(value, ensure_ascii=False, default=str)
+                yield " ".join((*above, str(key))).replace("_", " "), _cut(text, 400)
+            case bool():
+                yield " ".join((*above, str(key))).replace("_", " "), "yes" if value else "no"
+            case _:
+                yield " ".join((*above, str(key))).replace("_", " "), _cut(str(value), 400)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
+    axis = chart.Axis(scenario.start, scenario.end)
+    every = [series for probe in scenario.probes for series in probe.series]
+    bounds = chart.latency_range(series.chart for series in every if series.chart is not None)
+    windows = [(series, window) for series in every for window in series.windows]
+    blind = [(series, each) for series in every for each in series.blind]
+
+    def at(instant: float | None) -> str:
+        return "" if instant is None else f"{instant - scenario.start:.3f} s"
+
+    def edge(bracket: Bracket) -> str:
+        early, middle, late = (each - scenario.start for each in (bracket.earliest, bracket.at, bracket.latest))
+        return f"{middle:.3f} s [{early:.3f}-{late:.3f}]"
+
+    return {
+        "number": number,
+        "scenario": scenario,
+        "word": phrases.word(scenario.verdict, scenario.state),
+        "said": phrases.say_scenario(scenario),
+        "tally": {str(verdict): count for verdict, count in phrases.tally(scenario).items()},
+        "claims": [(each, phrases.WORDS[each.verdict]) for each in scenario.assertions],
+        "ticks": axis.ticks(),
+        "bands": [
+            (axis.percent(fault.injected), axis.percent(fault.recovered if fault.recovered is not None else scenario.end))
+            for fault in scenario.faults
+            if fault.injected is not None
+        ],
+        "marks": _marks(scenario, axis),
+        "happened": _happenings(scenario, axis),
+        "bars": _bars(scenario, axis),
+        "lanes": {
+            series.series + "/" + probe.name: _lane(series, axis)
+            for probe in scenario.probes
+            for series in probe.series
+        },
+        "bounds": bounds,
+        "decades": chart.decades(bounds) if bounds else [],
+        "curves": [
+            (probe, series, chart.latency(series.chart, bounds, points), _place(axis, series))
+            for probe in scenario.probes
+            for series in probe.series
+            if bounds and series.chart is not None and series.latency is not None
+        ],
+        "windows": [
+            {
+                "series": series,
+                "window": window,
+                "start": edge(window.start),
+                "end": edge(window.end) if window.end else "still down at the end",
+                "length": phrases.bracket(
+                    window.shortest, phrases.window_length(window, series.scope[1]), window.longest
+                ),
+            }
+            for series, window in windows
+        ],
+        "blind": blind,
+        "faults": [(fault, _moments(fault, at)) for fault in scenario.faults],
+        "steps": _steps(scenario.steps),
+        "facts": list(_facts(scenario.cluster)),
+        "at": at,
+    }
+
+
+def _place(axis: chart.Axis, series: Series) -> tuple[float, float]:
+    """Give where the chart of a series begins, and its width, in percent."""
+    assert series.chart is not None
+    start, end = axis.percent(series.chart.start), axis.percent(series.chart.end)
+    return start, round(end - start, 3)
+
+
+def _lane(series: Series, axis: chart.Axis) -> dict[str, Any]:
+    lane: dict[str, Any] = {"columns": 0, "paths": {}, "place": (0.0, 0.0), "down": []}
+    if series.chart is not None:
+        lane["columns"], lane["paths"] = chart.states(series.chart)
+        lane["place"] = _place(axis, series)
+    longest = sorted(series.windows, key=lambda window: -window.longest)[:40]
+    for window in sorted(longest, key=lambda window: window.start.at):
+        stop = series.scope[1]
+        x, right = axis.percent(window.start.earliest), axis.percent(window.end.latest if window.end else stop)
+        length = phrases.window_length(window, stop)
+        text = phrases.duration(length)
+        fits = (right - x) / 100 * chart.PLOT > len(text) * chart.LETTER + 8
+        lane["down"].append(
+            {
+                "x": x,
+                "width": round(right - x, 3),
+                "middle": round((x + right) / 2, 3),
+                "text": text if fits else "",
+                "title": f"down {phrases.bracket(window.shortest, length, window.longest)}: "
+                f"{phrases.outcomes(window.outcomes)}",
+            }
+        )
+    return lane
+
+
+def _marks(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
+    """Give the marks of the faults, labelled: what was done, what put it back, when all was as before."""
+    marks: list[tuple[float, str, str]] = []
+    for fault in scenario.faults:
+        said = f"{fault.kind} {fault.target}"
+        if fault.injected is not None:
+            marks.append((fault.injected, said, "hit"))
+        elif fault.intended is not None:
+            marks.append((fault.intended, f"{said}: intended, not done", "intended"))
+        if fault.healed is not None:
+            marks.append((fault.healed, "put back", "healed"))
+        if fault.recovered is not None:
+            marks.append((fault.recovered, "recovered", "recovered"))
+    labels = chart.place([(axis.percent(at), text) for at, text, _ in marks], rows=6)
+    return {
+        "marks": [
+            {"x": axis.percent(at), "kind": kind, "text": text, "at": f"{at - scenario.start:.3f} s", "label": label}
+            for (at, text, kind), label in zip(marks, labels, strict=True)
+        ],
+        "rows": 1 + max((label.row for label in labels if label), default=0),
+    }
+
+
+def _happenings(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
+    shown = scenario.happenings[:ROWS]
+    texts = [(axis.percent(each.at), _cut(each.text, 44)) for each in shown]
+    # Those after the first fault tell more, so they choose their room first.
+    hit = min((fault.injected for fault in scenario.faults if fault.injected is not None), default=scenario.end)
+    order = sorted(range(len(shown)), key=lambda number: (shown[number].at < hit, shown[number].at))
+    labels = dict(zip(order, chart.place([texts[number] for number in order], rows=3), strict=True))
+    return {
+        "marks": [
+            {"x": texts[number][0], "happening": each, "label": labels[number]} for number, each in enumerate(shown)
+        ],
+        "rows": 1 + max((label.row for label in labels.values() if label), default=0),
+    }
+
+
+def _bars(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
+    """Give the bars of the steps that hold no others, in as many rows as overlap needs."""
+    ran = [
+        (number, step, step.start, step.end if step.end is not None else scenario.end)
+        for number, step in enumerate(scenario.steps, 1)
+        if step.start is not None
+        and not any(other.path.startswith((step.path + ".", step.path + "#")) for other in scenario.steps)
+    ][: 2 * ROWS]
+    rows = chart.stack([(start, end) for _, _, start, end in ran])
+    bars = []
+    for (number, step, start, end), row in zip(ran, rows, strict=True):
+        x = axis.percent(start)
+        width = round(axis.percent(end) - x, 3)
+        pixels = width / 100 * chart.PLOT
+        bars.append(
+            {
+                "x": x,
+                "width": width,
+                "row": row,
+                "tone": _tone(step),
+                "text": f"{number} {step.name}" if pixels > 40 else str(number) if pixels > 16 else "",
+                "title": f"{number} {step.name}: {step.state}, {phrases.duration(end - start)}",
+            }
+        )
+    return {"bars": bars, "rows": 1 + max(rows, default=0)}
+
+
+def _tone(step: Step) -> str:
+    if step.state in ("failed", "error", "unmet"):
+        return "fail"
+    return "pass" if step.state == "ok" else "none"
+
+
+def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": number,
+            "step": step,
+            "depth": min(4, step.path.count(".")),
+            "tone": _tone(step),
+            "took": phrases.duration(step.end - step.start)
+            if step.start is not None and step.end is not None
+            else "",
+        }
+        for number, step in enumerate(steps, 1)
+    ]
+
+
+def _moments(fault: Fault, at: Any) -> list[tuple[str, str]]:
+    confirmed = {True: "yes", False: "no", None: "unknown"}[fault.confirmed]
+    since = fault.injected
+
+    def after(instant: float | None) -> str:
+        if instant is None:
+            return "not seen"
+        return at(instant) + (f" (+{phrases.duration(instant - since)})" if since is not None else "")
+
+    return [
+        ("injected", at(since) if since is not None else "not done"),
+        ("confirmed", confirmed),
+        ("put back", after(fault.healed)),
+        ("recovered", after(fault.recovered)),
+    ]
+
+

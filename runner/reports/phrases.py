@@ -1,0 +1,187 @@
+"""How reports say what was measured: durations, brackets, downtime, verdicts.
+
+Brackets are rounded outwards, so that no report claims more than the samples do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from runner.timeline.run import Probe, Run, Scenario, Series, Verdict, Window
+
+WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.UNKNOWN: "unknown"}
+
+_CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+def clean(text: str) -> str:
+    """Give the text without the characters that neither XML nor a terminal may hold."""
+    return _CONTROL.sub("", text)
+
+
+def duration(seconds: float | None) -> str:
+    """Give a length of time in about three digits: `4.1 ms`, `412 ms`, `41.0 s`."""
+    if seconds is None:
+        return "unknown"
+    if math.isinf(seconds):
+        return "unlimited"
+    size = abs(seconds)
+    if size == 0:
+        return "0 s"
+    if size < 0.9995:
+        return f"{seconds * 1e3:.{2 if size < 0.001 else 1 if size < 0.01 else 0}f} ms"
+    return f"{seconds:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f} s"
+
+
+def bracket(shortest: float, at: float, longest: float) -> str:
+    """Give a duration and its bracket, with as many digits as the bracket's width bears: `41.00 s [40.95-41.05]`."""
+    if math.isinf(longest):
+        return f"{duration(at)} [at least {duration(shortest)}]"
+    unit, factor = ("ms", 1e3) if longest < 1 else ("s", 1.0)
+    width = (longest - shortest) * factor
+    digits = min(3, max(0, -math.floor(math.log10(width / 3)))) if width > 1e-9 else 3
+    scale = 10**digits
+    # The small term keeps binary fractions such as 40.95 from moving by a whole digit.
+    low = math.floor(shortest * factor * scale + 1e-6) / scale
+    high = math.ceil(longest * factor * scale - 1e-6) / scale
+    return f"{at * factor:.{digits}f} {unit} [{low:.{digits}f}-{high:.{digits}f}]"
+
+
+def count(number: int, noun: str) -> str:
+    """Give `1 window`, `2 windows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}".replace(",", " ")
+
+
+def listing(words: Iterable[str]) -> str:
+    """Give `a`, `a and b`, `a, b and c`."""
+    every = list(words)
+    return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)
+
+
+def outcomes(counts: Mapping[str, int]) -> str:
+    """Give outcomes with the most frequent first: `refused 410, timeout 3`."""
+    return ", ".join(f"{name} {number}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class Downtime:
+    """All windows of a series together: seconds, bracketed. `blind` is the time nothing is known about."""
+
+    shortest: float
+    at: float
+    longest: float
+    windows: int
+    open: bool
+    blind: float
+
+
+def window_length(window: Window, stop: float) -> float:
+    """Give the best single value of a window's length; an open one counts up to `stop`."""
+    return max(0.0, (window.end.at if window.end else stop) - window.start.at)
+
+
+def downtime(series: Series) -> Downtime:
+    """Sum up the windows of a series."""
+    stop = series.scope[1]
+    return Downtime(
+        shortest=sum(window.shortest for window in series.windows),
+        at=sum(window_length(window, stop) for window in series.windows),
+        longest=sum(window.longest for window in series.windows),
+        windows=len(series.windows),
+        open=any(window.open for window in series.windows),
+        blind=sum(blind.end - blind.start for blind in series.blind),
+    )
+
+
+def say_downtime(series: Series) -> str:
+    """Give what is known of a series' downtime: `41.00 s [40.95-41.05]`, `none seen`."""
+    if not series.samples:
+        return "no samples"
+    total = downtime(series)
+    text = bracket(total.shortest, total.at, total.longest) if total.windows else "none seen"
+    if total.windows > 1:
+        text += f" in {total.windows} windows"
+    if total.open:
+        text += ", still down at the end"
+    if total.blind:
+        text += f", blind for {duration(total.blind)}"
+    return text
+
+
+def worst(probe: Probe) -> Series | None:
+    """Give the series of a probe that was down longest; None where it has none."""
+    return max(
+        probe.series,
+        key=lambda series: (downtime(series).longest, downtime(series).blind, series.bad),
+        default=None,
+    )
+
+
+def word(verdict: Verdict, state: str) -> str:
+    """Give the one word that says how a run or a scenario went."""
+    if state in ("skipped", "interrupted", "killed"):
+        return state
+    if state == "error" and verdict is Verdict.UNKNOWN:
+        return "error"
+    return WORDS[verdict]
+
+
+def say_probes(scenario: Scenario) -> str:
+    """Give one sentence on what the probes saw: `Downtime: head 41.00 s [40.95-41.05]; none seen by users.`"""
+    down: list[str] = []
+    up: list[str] = []
+    for probe in scenario.probes:
+        series = worst(probe)
+        if series is None or not series.samples:
+            continue
+        total = downtime(series)
+        if total.windows:
+            of = f" ({series.series})" if len(probe.series) > 1 else ""
+            down.append(f"{probe.name}{of} {say_downtime(series)}")
+        else:
+            up.append(f"{probe.name} (blind for {duration(total.blind)})" if total.blind else probe.name)
+    parts = down + ([f"none seen by {listing(up)}"] if up else [])
+    return f"Downtime: {'; '.join(parts)}." if parts else ""
+
+
+def tally(scenario: Scenario) -> dict[Verdict, int]:
+    """Count the assertions of each verdict."""
+    return {verdict: sum(each.verdict is verdict for each in scenario.assertions) for verdict in Verdict}
+
+
+def say_scenario(scenario: Scenario) -> str:
+    """Give the summary of a scenario: what failed or is unknown first, then what the probes saw."""
+    told = [scenario.message] if scenario.message else []
+    for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
+        named = [f"\N{LEFT DOUBLE QUOTATION MARK}{each.name}\N{RIGHT DOUBLE QUOTATION MARK}" for each in scenario.assertions if each.verdict is verdict]
+        if named:
+            rest = f" and {len(named) - 3} more" if len(named) > 3 else ""
+            names = ", ".join(named[:3]) if rest else listing(named)
+            told.append(f"{WORDS[verdict].capitalize()}: {names}{rest}.")
+    if not told and scenario.assertions:
+        told.append(
+            "The one assertion holds."
+            if len(scenario.assertions) == 1
+            else f"All {len(scenario.assertions)} assertions hold."
+        )
+    return " ".join(part for part in (*told, say_probes(scenario)) if part)
+
+
+def say_run(run: Run) -> str:
+    """Give the summary of a run."""
+    if len(run.scenarios) == 1:
+        said = say_scenario(run.scenarios[0])
+    else:
+        counts: dict[str, int] = {}
+        for scenario in run.scenarios:
+            name = word(scenario.verdict, scenario.state)
+            counts[name] = counts.get(name, 0) + 1
+        kinds = ", ".join(f"{number} {name}" for name, number in counts.items())
+        said = f"{count(len(run.scenarios), 'scenario')}: {kinds}." if run.scenarios else "No scenario began."
+    message = run.message if run.message and run.message not in said else ""
+    if run.state == "killed" and not message:
+        message = "The run was killed; this is what its journal and samples hold."
+    return " ".join(part for part in (message, said) if part)
