@@ -19,13 +19,13 @@ def parse(path: str) -> Any:
     if not path.startswith("$"):
         raise mistake(
             "jsonpath",
-            f"The path {path!r} does not start at the document.",
+            f"The path `{path}` does not start at the document.",
             "Begin it with $, as in $.nodes.",
         )
     try:
         return parse_path(path)
     except Exception as error:  # the parser and its lexer raise bare Exceptions of several kinds
-        raise mistake("jsonpath", f"{path!r} is not a JSONPath: {_first_line(error)}.") from error
+        raise mistake("jsonpath", f"`{path}` is not a JSONPath: {_first_line(error)}.") from error
 
 
 def find(path: str, document: Json) -> list[Json]:
@@ -33,8 +33,8 @@ def find(path: str, document: Json) -> list[Json]:
     try:
         return [match.value for match in parse(path).find(document)]
     except Exception as error:  # filters raise whatever comparing the data raises
-        raise FtrunError(f"The path {path!r} fails on the document: {_first_line(error)}.") from error
+        raise FtrunError(f"The path `{path}` fails on the document: {_first_line(error)}.") from error
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".!")

@@ -63,7 +63,7 @@ def expression(text: str) -> Template:
         parser = Parser(_environment(), text, state="variable")
         parsed = parser.parse_expression()
         if not parser.stream.eos:
-            raise FtrunError(f"it goes on after its end, at `{parser.stream.current}`")  # noqa: TRY301
+            raise FtrunError(f"it goes on after its end, at `{parser.stream.current}`")
         tree = nodes.Template([nodes.Output([parsed], lineno=1)], lineno=1)
         tree.set_environment(_environment())
         return _analysed(_expression(parsed), tree)
@@ -94,9 +94,9 @@ def _valued(parse: Any, text: str, variables: Mapping[str, Json]) -> Json:
         given = compiled.render(variables) if isinstance(compiled, Text) else compiled(variables)
         return _json(given)
     except PydanticCustomError as error:
-        raise FtrunError(f"`{text}`: {error.message()}") from error
+        raise FtrunError(f"`{_short(text)}`: {error.message()}") from error
     except Exception as error:  # a template may raise what any expression may
-        raise FtrunError(f"`{text}` fails: {_said(error)}.") from error
+        raise FtrunError(f"`{_short(text)}` fails: {_said(error)}.") from error
 
 
 def _json(value: Any) -> Json:
@@ -170,7 +170,7 @@ def _environment() -> SandboxedEnvironment:
                 raise FtrunError("a repetition that long is not computed")
             return super().call_binop(context, operator, left, right)
 
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     for name in ("lipsum", "cycler", "joiner"):  # random or stateful: a plan must mean the same twice
         del environment.globals[name]
     return environment
@@ -180,3 +180,8 @@ def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."
