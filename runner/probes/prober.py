@@ -807,7 +807,7 @@ class Series:
     def drop(self, connection: Connection) -> None:
         """Close an idle connection that the peer closed, reset or spoke on."""
         if connection in self.idle:
-            self.prober.log.write("dropped", series=self.name, at_ns=clock())
+            self.prober.log.write("dropped", probe=self.probe, series=self.name, at_ns=clock())
         connection.close(politely=True)
 
     def forget(self, connection: Connection) -> None:
@@ -872,7 +872,9 @@ class Series:
         """Log the requests that the cap on requests in flight held back."""
         if self.capped:
             start, end, count = self.capped
-            self.prober.log.write("capped", series=self.name, start_ns=start, end_ns=end, count=count)
+            self.prober.log.write(
+                "capped", probe=self.probe, series=self.name, start_ns=start, end_ns=end, count=count
+            )
             self.capped = None
 
     def flush(self) -> None:
@@ -884,7 +886,7 @@ class Series:
         except OSError as error:
             if not self.complained:
                 self.complained = True
-                self.prober.say("error", message="{}: {}".format(self.spec["file"], error), command="start")
+                sys.stderr.write("{}: {}\n".format(self.spec["file"], error))
 
     def retarget(self, url: str) -> None:
         """Ask another address from now on."""
@@ -915,7 +917,7 @@ class Log:
 
     def __init__(self, directory: str) -> None:
         path = os.path.join(directory, "prober.jsonl")
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._tables: Dict[str, Dict[str, int]] = {"who": {"": 0}, "detail": {"": 0}}
 
     def write(self, kind: str, **fields: Json) -> None:
@@ -1080,15 +1082,18 @@ class Prober:
             elif name == "stop":
                 self._stop(command["probe"])
             elif name == "retarget":
-                self._retarget(command["series"], command["url"])
+                self._retarget(command.get("probe"), command["series"], command["url"])
             elif name == "quit":
                 self._leave("quit")
             else:
                 raise ValueError("unknown command {!r}".format(name))
         except Exception as error:
-            named = command.get("command") if isinstance(command, dict) else None
+            about = command if isinstance(command, dict) else {}
+            named = {
+                key: about[key] for key in ("command", "probe", "series") if isinstance(about.get(key), str)
+            }
             message = "{} is missing".format(error) if isinstance(error, KeyError) else str(error)
-            self.say("error", message=message, command=named)
+            self.say("error", message=message, **named)
 
     def _ping(self, number: Json) -> None:
         self.pinged = now = clock()
@@ -1134,14 +1139,14 @@ class Prober:
         self.log.write("stop", probe=probe, at_ns=at)
         self.say("stopped", probe=probe, at_ns=at)
 
-    def _retarget(self, name: str, url: str) -> None:
-        found = [series for series in self._series() if series.name == name]
+    def _retarget(self, probe: Optional[str], name: str, url: str) -> None:
+        found = [each for each in self._series() if each.name == name and probe in (None, each.probe)]
         if not found:
             raise ValueError("no series {!r} runs".format(name))
         for series in found:
             series.retarget(url)
-            self.log.write("retarget", series=name, at_ns=clock())
-        self.say("retargeted", series=name)
+            self.log.write("retarget", probe=series.probe, series=name, at_ns=clock())
+        self.say("retargeted", series=name, probe=probe)
 
     def _leave(self, why: str) -> None:
         """Stop every probe, await their deadlines, then end."""
