@@ -215,7 +215,8 @@ class External:
         loop = asyncio.get_running_loop()
         while True:
             document = {"version": 1, "unknown": list(LISTS)} | {name: [] for name in LISTS}
-            yield Saying(loop.time(), loop.time(), "state", document)
+            now = loop.time()
+            yield Saying(now, now, "state", document)
             await asyncio.sleep(POLL)
 
     async def prober(self, program: Path, directory: Path) -> Prober:

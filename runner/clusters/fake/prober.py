@@ -30,8 +30,9 @@ class Series:
         self.t0_ns = t0_ns
         self.next = 0
         self.file: BinaryIO = (directory / specification["file"]).open("xb", buffering=0)
-        private = ("url", "headers", "body", "file")
+        private = ("headers", "body", "file", "url_shown")
         header = {name: value for name, value in specification.items() if name not in private} | {
+            "url": specification.get("url_shown", ""),
             "t0_ns": t0_ns,
             "boot_id": clock.boot_id(),
             "time_namespace": clock.time_namespace(),
@@ -142,8 +143,9 @@ class ScriptedProber:
             self._write(series)
             series.file.close()
             self._series.remove(series)
-        self._note("stop", probe=probe, at_ns=self._now_ns())
-        self._say("stopped", probe=probe, at_ns=self._now_ns())
+        at_ns = self._now_ns()
+        self._note("stop", probe=probe, at_ns=at_ns)
+        self._say("stopped", probe=probe, at_ns=at_ns)
 
     def _quit(self) -> None:
         for probe in {each.specification["probe"]: None for each in self._series}:

@@ -60,8 +60,8 @@ class World:
         self.proxies = {slot: [] for slot in slots}
 
     def up(self, slot: str, at: float) -> bool:
-        """Tell whether a node is up."""
-        return at >= self.began and not within(self.nodes[slot], at)
+        """Tell whether a node is up; a slot that there is not never is."""
+        return slot in self.nodes and at >= self.began and not within(self.nodes[slot], at)
 
     def generation(self, intervals: list[Interval], at: float) -> int:
         """Count how often something died until this instant."""

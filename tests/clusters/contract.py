@@ -1,0 +1,369 @@
+"""What every cluster keeps: one suite, which a cluster's test module inherits and gives a `subject` to.
+
+    from tests.clusters.contract import Contract, Subject, cluster, facts  # noqa: F401 (fixtures)
+
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def subject(tmp_path_factory): yield Subject(...)
+
+    class TestLocal(Contract): ...
+
+The cluster is started once for the module; tests run in the order in which they stand here, and those that
+break something come last and wait until it is whole again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import pytest_asyncio
+
+import runner.probes
+from runner import clock
+from runner.clusters.contract import Action, Cluster, Facts, Saying
+from runner.errors import ClusterError, Unreachable
+from runner.journal.samples import Outcome, read_prober_log, read_samples
+from runner.language.plan import Application
+
+CAPABILITIES = {"deploy", "observe", "exec", "node", "actor", "partition", "command"}
+LISTS = ("nodes", "actors", "applications", "deployments", "replicas", "proxies", "processes")
+SCHEMA = json.loads((Path(__file__).parent / "state_schema.json").read_text())
+PROGRAM = Path(runner.probes.__file__).parent / "prober.py"
+
+Happened = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
+
+
+def children() -> list[int]:
+    """Give the processes that descend from this one."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        try:
+            stat = Path("/proc", name, "stat").read_text() if name.isdigit() else ""
+        except OSError:
+            continue
+        if stat and stat.rpartition(")")[2].split()[0] != "Z":
+            parents[int(name)] = int(stat.rpartition(")")[2].split()[1])
+    found = [os.getpid()]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+@dataclass
+class Subject:
+    """A cluster that was not started yet, and what the suite has to know of it."""
+
+    cluster: Cluster
+    folder: Path
+    live: str
+    """The slot of an endpoint that answers 2xx once the application runs."""
+    dead: str | None = None
+    """The slot of an endpoint where nobody listens, if there is one."""
+    application: Application | None = None
+    actions: tuple[tuple[Action, Happened], ...] = ()
+    """What to do to it, gentle first, and how to tell from the documents before and after that it happened."""
+    patience: float = 5.0
+    """Seconds that a change may take to be seen."""
+    left: Callable[[], object] = children
+    """What is left of it after `close`: equal to what it gave before `start`."""
+
+
+def node_died(slot: str) -> Happened:
+    """Tell whether a node's processes went down, or were started again since."""
+
+    def happened(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        old, new = (
+            next(row for row in document["processes"] if row["slot"] == slot and row["role"] == "node")
+            for document in (before, after)
+        )
+        return bool(new["state"] != "up" or new["starts"] > old["starts"])
+
+    return happened
+
+
+def replica_died(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Tell whether a replica that ran is not there any more."""
+    old, new = (
+        {row["id"] for row in document["replicas"] if row["state"] == "RUNNING"}
+        for document in (before, after)
+    )
+    return "replicas" not in after["unknown"] and not old <= new
+
+
+def whole(document: Mapping[str, Any]) -> bool:
+    """Tell whether every node is up and every application runs, all its replicas with it."""
+    return (
+        not document["unknown"]
+        and all(row["state"] == "up" for row in document["processes"] if row["role"] == "node")
+        and all(row["status"] == "RUNNING" for row in document["applications"])
+        and all(row["state"] == "RUNNING" for row in document["replicas"])
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(subject: Subject) -> AsyncIterator[Cluster]:
+    cluster = subject.cluster
+    before = subject.left()
+    closing = cluster.closing()
+    await cluster.start()
+    try:
+        if subject.application is not None:
+            await cluster.deploy((subject.application,))
+            await seen(subject, lambda document: document["applications"] and whole(document))
+        yield cluster
+    finally:
+        await cluster.close()
+        await cluster.close()
+    if closing is not None:
+        asdict(closing)
+        await import_module(f"runner.clusters.{cluster.kind}.cluster").heal(closing)
+    assert subject.left() == before
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def facts(cluster: Cluster) -> Facts:
+    return await cluster.survey()
+
+
+async def sayings(subject: Subject, count: int) -> list[Saying]:
+    """Give the next state documents."""
+    found: list[Saying] = []
+    stream = subject.cluster.observe()
+    async with asyncio.timeout(subject.patience):
+        async for saying in stream:
+            if saying.document is not None:
+                found.append(saying)
+                if len(found) == count:
+                    break
+    await stream.aclose()  # type: ignore[attr-defined]
+    return found
+
+
+async def seen(subject: Subject, true: Callable[[Mapping[str, Any]], Any]) -> Mapping[str, Any]:
+    """Observe until a document makes it true."""
+    stream = subject.cluster.observe()
+    last: Mapping[str, Any] | None = None
+    try:
+        async with asyncio.timeout(subject.patience):
+            async for saying in stream:
+                last = saying.document or last
+                if saying.document is not None and true(saying.document):
+                    return saying.document
+    except TimeoutError:
+        pytest.fail(f"not seen within {subject.patience} s; last was {json.dumps(last)}")
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
+    raise AssertionError("observe ended by itself")
+
+
+def specification(facts: Facts, slot: str) -> dict[str, Any]:
+    """Give a series at 100 requests a second (docs/prober.md)."""
+    [endpoint] = [each for each in facts.endpoints if each.slot == slot]
+    return {
+        "run": "contract",
+        "series": f"{slot}/new",
+        "probe": "users",
+        "endpoint": slot,
+        "connection": "new",
+        "url": endpoint.url + "/",
+        "url_shown": endpoint.url + "/",
+        "method": "GET",
+        "headers": {},
+        "body": None,
+        "period_ns": [10_000_000, 1],
+        "timeout_ns": 2_000_000_000,
+        "slow_after_ns": 500_000_000,
+        "blind_after_ns": 100_000_000,
+        "recover_after_ns": 1_000_000_000,
+        "max_in_flight": 100,
+        "expect": {"status": [[200, 299]], "body": None},
+        "identity": None,
+        "file": "series.samples",
+    }
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class Contract:
+    """The suite. `subject` is the test module's; `cluster` is the same cluster, started and deployed."""
+
+    async def test_closing_is_data(self, subject: Subject) -> None:
+        undo = subject.cluster.closing()
+        assert undo is None or json.loads(json.dumps(asdict(undo))) == asdict(undo)
+
+    async def test_survey_names_what_can_be_done_and_where_to_send(
+        self, cluster: Cluster, facts: Facts
+    ) -> None:
+        assert facts.capabilities <= CAPABILITIES
+        slots = [endpoint.slot for endpoint in facts.endpoints]
+        assert len(slots) == len(set(slots))
+        assert all(endpoint.role in ("service", "head", "worker", "url") for endpoint in facts.endpoints)
+        assert all(endpoint.url.startswith(("http://", "https://")) for endpoint in facts.endpoints)
+        assert not any(endpoint.url.endswith("/") for endpoint in facts.endpoints)
+        assert facts.document["kind"] == cluster.kind
+        json.dumps(facts.document)
+
+    async def test_documents_keep_the_schema(self, subject: Subject, cluster: Cluster, facts: Facts) -> None:
+        for saying in await sayings(subject, 2):
+            assert saying.source == "state"
+            assert saying.asked <= saying.at <= clock.monotonic()
+            assert saying.document is not None
+            jsonschema.validate(saying.document, SCHEMA)
+            assert all(saying.document[name] == [] for name in saying.document["unknown"])
+            if "observe" not in facts.capabilities:
+                assert set(saying.document["unknown"]) == set(LISTS)
+
+    async def test_deploys_or_says_that_it_cannot(
+        self, subject: Subject, cluster: Cluster, facts: Facts
+    ) -> None:
+        if "deploy" not in facts.capabilities:
+            with pytest.raises(ClusterError, match=r"\.$"):
+                await cluster.deploy((Application("a", {"name": "a"}, None),))
+            return
+        assert subject.application is not None
+        [saying] = await sayings(subject, 1)
+        assert saying.document is not None
+        statuses = {row["name"]: row["status"] for row in saying.document["applications"]}
+        assert statuses == {subject.application.name: "RUNNING"}
+        assert saying.document["replicas"]
+
+    async def test_asks_an_endpoint(self, subject: Subject, cluster: Cluster) -> None:
+        answer = await cluster.http(subject.live, "GET", "/")
+        assert 200 <= answer.status < 300
+        assert isinstance(answer.body, bytes)
+
+    async def test_nobody_there_is_unreachable(self, subject: Subject, cluster: Cluster) -> None:
+        if subject.dead is not None:
+            with pytest.raises(Unreachable):
+                await cluster.http(subject.dead, "GET", "/", timeout=2)
+        with pytest.raises(ClusterError):
+            await cluster.http("no-such-slot", "GET", "/")
+
+    async def test_runs_commands_here_or_says_that_it_may_not(self, cluster: Cluster, facts: Facts) -> None:
+        if "exec" not in facts.capabilities:
+            with pytest.raises(ClusterError):
+                await cluster.exec("echo no")
+            return
+        completed = await cluster.exec("echo out; echo err >&2; exit 3")
+        assert (completed.exit_code, completed.stdout, completed.stderr) == (3, "out\n", "err\n")
+        with pytest.raises(ClusterError):
+            await cluster.exec("echo", where="no-such-slot")
+
+    async def test_a_command_that_does_not_end_is_ended(self, cluster: Cluster, facts: Facts) -> None:
+        if "exec" in facts.capabilities:
+            began = clock.monotonic()
+            with pytest.raises(ClusterError):
+                await cluster.exec("sleep 600", timeout=0.3)
+            assert clock.monotonic() - began < 10
+
+    async def test_the_prober_keeps_its_protocol(
+        self, subject: Subject, cluster: Cluster, facts: Facts, tmp_path: Path
+    ) -> None:
+        prober = await cluster.prober(PROGRAM, tmp_path)
+        events = aiter(prober.events())
+
+        async def answer(event: str) -> Mapping[str, Any]:
+            async with asyncio.timeout(30):
+                said = await anext(events)
+            assert said["event"] == event, said
+            return said
+
+        ready = await answer("ready")
+        assert (ready["boot_id"], ready["time_namespace"]) == (clock.boot_id(), clock.time_namespace())
+        await prober.send(
+            {
+                "command": "start",
+                "probe": "users",
+                "series": [specification(facts, subject.live)],
+            }
+        )
+        started = await answer("started")
+        r1 = clock.monotonic_ns()
+        await prober.send({"command": "ping", "id": 7})
+        pong = await answer("pong")
+        assert pong["id"] == 7
+        assert r1 <= pong["p_ns"] <= clock.monotonic_ns()
+        await asyncio.sleep(0.5)
+        await prober.send({"command": "stop", "probe": "users"})
+        stopped = await answer("stopped")
+        await prober.send({"command": "quit"})
+        await answer("bye")
+        await prober.close()
+
+        [series] = started["series"]
+        samples = read_samples(tmp_path / series["file"])
+        assert samples.header["t0_ns"] == series["t0_ns"]
+        assert samples.header["endpoint"] == subject.live
+        assert len(samples.n) > 20
+        assert (samples.outcome == Outcome.OK).mean() > 0.9
+        assert samples.sent[-1] <= stopped["at_ns"]
+        assert read_prober_log(tmp_path / "prober.jsonl").stops == {"users": stopped["at_ns"]}
+
+    async def test_a_prober_ends_when_it_is_closed(self, cluster: Cluster, tmp_path: Path) -> None:
+        prober = await cluster.prober(PROGRAM, tmp_path)
+        async with asyncio.timeout(30):
+            assert (await anext(aiter(prober.events())))["event"] == "ready"
+            await prober.close()
+
+    async def test_arming_hits_nothing(self, subject: Subject, cluster: Cluster) -> None:
+        [before] = await sayings(subject, 1)
+        for action, happened in subject.actions:
+            armed = await cluster.arm(action)
+            assert armed.hits
+            assert all(hit.says for hit in armed.hits)
+            await asyncio.sleep(0.2)
+            await armed.disarm()
+            await armed.disarm()
+            [after] = await sayings(subject, 1)
+            assert before.document is not None
+            assert after.document is not None
+            assert not happened(before.document, after.document)
+
+    async def test_what_it_cannot_hit_it_says(self, cluster: Cluster) -> None:
+        for action in (
+            Action("node", {"slot": "no-such-slot", "how": "crash"}),
+            Action("command", {"name": "no-such-command"}),
+            Action("actor", {"role": "replica", "app": "no-such-app", "how": "crash"}),
+        ):
+            with pytest.raises(ClusterError, match=r"\.$"):
+                await cluster.arm(action)
+
+    async def test_logs_can_be_kept(self, cluster: Cluster, tmp_path: Path) -> None:
+        await cluster.logs(tmp_path)
+
+    async def test_acts_confirms_and_puts_back(
+        self, subject: Subject, cluster: Cluster, facts: Facts
+    ) -> None:
+        assert {action.kind for action, _ in subject.actions} == facts.capabilities & {
+            "node",
+            "actor",
+            "command",
+        }
+        for action, happened in subject.actions:
+            [before] = await sayings(subject, 1)
+            armed = await cluster.arm(action)
+            earliest = clock.monotonic()
+            acted = await armed.act()
+            assert earliest <= acted.at <= clock.monotonic()
+            assert acted.at - earliest < 0.1, "what is armed takes effect at once"
+            confirmation = await armed.confirm()
+            assert confirmation.confirmed, confirmation.why
+            assert confirmation.why
+            json.dumps([acted.evidence, confirmation.evidence, [asdict(hit) for hit in armed.hits]])
+            await armed.disarm()
+            assert before.document is not None
+            old = before.document
+            await seen(subject, lambda document, old=old, happened=happened: happened(old, document))  # type: ignore[misc]
+            if armed.undo is not None:
+                assert json.loads(json.dumps(asdict(armed.undo))) == asdict(armed.undo)
+                await cluster.undo(armed.undo)
+                await cluster.undo(armed.undo)
+            if "observe" in facts.capabilities:
+                await seen(subject, whole)

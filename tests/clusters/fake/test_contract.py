@@ -1,0 +1,42 @@
+"""The fake cluster keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from runner.clusters.contract import Action, Completed, Context
+from runner.clusters.fake.cluster import Fake
+from runner.clusters.fake.settings import Settings
+from runner.language.plan import Application
+from tests.clusters.contract import Contract, Subject, cluster, facts, node_died, replica_died  # noqa: F401 (fixtures)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Subject]:
+    folder = tmp_path_factory.mktemp("fake")
+    commands = {"break": {"act": "true", "undo": "true"}}
+    settings = Settings(boot="50ms", deploy_delay="300ms", restart_delay="300ms")
+    fake = Fake(settings, Context("contract", folder, 1, commands=commands))
+    fake.canned = {
+        "echo out; echo err >&2; exit 3": Completed(3, "out\n", "err\n"),
+        "sleep 600": None,
+    }
+    yield Subject(
+        fake,
+        folder,
+        live="service",
+        application=Application("sleepy", {"name": "sleepy"}, None),
+        actions=(
+            (Action("actor", {"role": "replica", "how": "crash"}), replica_died),
+            (Action("node", {"slot": "worker-1", "how": "crash"}), node_died("worker-1")),
+            (Action("node", {"slot": "head", "how": "crash"}), node_died("head")),
+            (Action("command", {"name": "break"}), lambda _before, _after: bool(fake.done)),
+        ),
+    )
+
+
+class TestFake(Contract):
+    pass
