@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,8 @@ LATENCY = 44
 """Height of a latency chart in pixels."""
 PLOT = 640
 """The narrowest width of a plot in pixels; `report.html.j2` gives no less."""
-COLUMNS = 1000
-"""A lane has this many columns at most, so that a column is about a pixel."""
+COLUMNS = 1200
+"""A lane has this many columns at most, about one a pixel."""
 LETTER = 6.4
 """Width of a letter of a label in pixels, on average and a little more."""
 
@@ -46,7 +47,7 @@ class Axis:
         return round(min(1.0, max(0.0, share)) * 100, 3)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Give ten ticks or fewer: percent, and the seconds since the start."""
+        """Give at most thirteen ticks: percent, and the seconds since the start."""
         length = self.end - self.start
         if length <= 0:
             return [(0.0, "0")]
@@ -54,12 +55,13 @@ class Axis:
             step
             for power in range(-4, 12)
             for step in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
-            if length / step <= 10
+            if length / step <= 12
         )
         digits = max(0, -math.floor(math.log10(step)))
         number = math.floor(length / step * (1 + 1e-12))
         return [
-            (self.percent(self.start + each * step), f"{each * step:.{digits}f}") for each in range(number + 1)
+            (self.percent(self.start + each * step), f"{each * step:.{digits}f}")
+            for each in range(number + 1)
         ]
 
 
@@ -129,7 +131,8 @@ def states(chart: Chart) -> tuple[int, dict[str, str]]:
         for start, end in zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True):
             width = end - start
             # After `z` the pen is back where the bar began.
-            parts.append(f"{'m' if parts else 'M'}{start - last},{0 if parts else top}h{width}v{bottom - top}h-{width}z")
+            pen = f"m{start - last},0" if parts else f"M{start},{top}"
+            parts.append(f"{pen}h{width}v{bottom - top}h-{width}z")
             last = start
         if parts:
             paths[name] = "".join(parts)
@@ -138,7 +141,9 @@ def states(chart: Chart) -> tuple[int, dict[str, str]]:
 
 def latency_range(charts: Iterable[Chart]) -> tuple[float, float] | None:
     """Give the decades that hold every latency of the charts, in seconds; None where nothing was answered."""
-    values = np.concatenate([np.concatenate((each.latency_p50, each.latency_max)) for each in charts] or [np.empty(0)])
+    values = np.concatenate(
+        [np.concatenate((each.latency_p50, each.latency_max)) for each in charts] or [np.empty(0)]
+    )
     values = values[np.isfinite(values) & (values > 0)]
     if not len(values):
         return None
@@ -148,13 +153,15 @@ def latency_range(charts: Iterable[Chart]) -> tuple[float, float] | None:
 
 
 def decades(bounds: tuple[float, float]) -> list[tuple[float, str]]:
-    """Give the powers of ten inside a latency chart: the pixel from the top, and the label."""
+    """Give the powers of ten of a latency chart: the pixel from the top, and a label where there is room."""
     low, high = (round(math.log10(each)) for each in bounds)
-    every = range(low, high + 1)
-    return [
-        (round((high - power) / (high - low) * LATENCY, 1), f"{10.0**power:g} s" if power >= 0 else f"{10.0 ** (power + 3):g} ms")
-        for power in every
-    ]
+    lines: list[tuple[float, str]] = []
+    for power in range(low, high + 1):
+        y = round((high - power) / (high - low) * LATENCY, 1)
+        text = f"{10.0**power:g} s" if power >= 0 else f"{10.0 ** (power + 3):g} ms"
+        room = y >= 10 and (not lines or not lines[-1][1] or lines[-1][0] - y >= 10)
+        lines.append((y, text if room else ""))
+    return lines
 
 
 def latency(chart: Chart, bounds: tuple[float, float], columns: int) -> tuple[int, str, str]:
@@ -177,7 +184,9 @@ def _pixels(values: npt.NDArray[np.float64], bounds: tuple[float, float]) -> lis
     low, high = (math.log10(each) for each in bounds)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (high - np.log10(values)) / (high - low)
-    pixels = np.where(np.isfinite(values), np.rint(np.clip(np.nan_to_num(share, posinf=1.0), 0, 1) * LATENCY), -1)
+    pixels = np.where(
+        np.isfinite(values), np.rint(np.clip(np.nan_to_num(share, posinf=1.0), 0, 1) * LATENCY), -1
+    )
     return [int(each) for each in pixels]
 
 
@@ -199,7 +208,7 @@ def _runs(pixels: Sequence[int]) -> Iterable[list[tuple[int, int, int]]]:
 
 def _steps(run: list[tuple[int, int, int]]) -> str:
     parts = [f"h{run[0][1]}"]
-    for (_, _, before), (_, width, pixel) in zip(run, run[1:], strict=False):
+    for (_, _, before), (_, width, pixel) in pairwise(run):
         parts.append(f"v{pixel - before}h{width}")
     return "".join(parts)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -34,12 +35,17 @@ def render(run: Run) -> str:
     style = (folder / "report.css").read_text(encoding="utf-8")
     script = (folder / "report.js").read_text(encoding="utf-8")
     jinja = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     jinja.filters |= {
         "duration": phrases.duration,
         "outcomes": phrases.outcomes,
         "clean": phrases.clean,
+        "whole": _whole,
         "symbol": lambda word: SYMBOLS.get(word, "?"),
         "tone": lambda word: TONES.get(word, "open"),
     }
@@ -47,12 +53,20 @@ def render(run: Run) -> str:
     lanes = sum(len(probe.series) for scenario in run.scenarios for probe in scenario.probes)
     # A point of a latency path takes about seven bytes, and there are two paths a lane.
     points = max(40, min(400, ROOM // max(1, lanes) // 14 - 150))
-    return jinja.get_template("report.html.j2").render(
+    text: str = jinja.get_template("report.html.j2").render(
         run=run,
         style=style,
         script=script,
-        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'",
+        policy="; ".join(
+            (
+                "default-src 'none'",
+                "img-src data:",
+                f"style-src '{_hash(style)}'",
+                f"script-src '{_hash(script)}'",
+                "base-uri 'none'",
+                "form-action 'none'",
+            )
+        ),
         word=phrases.word(run.verdict, run.state),
         said=phrases.say_run(run),
         began=datetime.fromtimestamp(run.wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -63,6 +77,14 @@ def render(run: Run) -> str:
         chart=chart,
         phrases=phrases,
     )
+    return text
+
+
+def _whole(text: str) -> Any:
+    """Give the text as markup whose brackets are not broken across lines."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(\S+ \w+ \[[^\[\]]*\])", r"<span class=t>\1</span>", escape(phrases.clean(text))))  # noqa: S704 (escaped)
 
 
 def _finalize(value: Any) -> Any:
@@ -83,7 +105,11 @@ def _facts(mapping: Mapping[str, Any], *above: str) -> Iterator[tuple[str, str]]
                 continue
             case list() | tuple():
                 plain = all(isinstance(each, (str, int, float)) for each in value)
-                text = ", ".join(map(str, value)) if plain else json.dumps(value, ensure_ascii=False, default=str)
+                text = (
+                    ", ".join(map(str, value))
+                    if plain
+                    else json.dumps(value, ensure_ascii=False, default=str)
+                )
                 yield " ".join((*above, str(key))).replace("_", " "), _cut(text, 400)
             case bool():
                 yield " ".join((*above, str(key))).replace("_", " "), "yes" if value else "no"
@@ -106,7 +132,9 @@ def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
         return "" if instant is None else f"{instant - scenario.start:.3f} s"
 
     def edge(bracket: Bracket) -> str:
-        early, middle, late = (each - scenario.start for each in (bracket.earliest, bracket.at, bracket.latest))
+        early, middle, late = (
+            each - scenario.start for each in (bracket.earliest, bracket.at, bracket.latest)
+        )
         return f"{middle:.3f} s [{early:.3f}-{late:.3f}]"
 
     return {
@@ -118,24 +146,24 @@ def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
         "claims": [(each, phrases.WORDS[each.verdict]) for each in scenario.assertions],
         "ticks": axis.ticks(),
         "bands": [
-            (axis.percent(fault.injected), axis.percent(fault.recovered if fault.recovered is not None else scenario.end))
+            (
+                axis.percent(fault.injected),
+                axis.percent(fault.recovered if fault.recovered is not None else scenario.end),
+            )
             for fault in scenario.faults
             if fault.injected is not None
         ],
         "marks": _marks(scenario, axis),
         "happened": _happenings(scenario, axis),
         "bars": _bars(scenario, axis),
-        "lanes": {
-            series.series + "/" + probe.name: _lane(series, axis)
-            for probe in scenario.probes
-            for series in probe.series
-        },
+        "probes": [
+            (probe, [(each, _lane(each, axis)) for each in probe.series]) for probe in scenario.probes
+        ],
         "bounds": bounds,
         "decades": chart.decades(bounds) if bounds else [],
         "curves": [
-            (probe, series, chart.latency(series.chart, bounds, points), _place(axis, series))
-            for probe in scenario.probes
-            for series in probe.series
+            (series, chart.latency(series.chart, bounds, points), _place(axis, series))
+            for series in every
             if bounds and series.chart is not None and series.latency is not None
         ],
         "windows": [
@@ -173,7 +201,10 @@ def _lane(series: Series, axis: chart.Axis) -> dict[str, Any]:
     longest = sorted(series.windows, key=lambda window: -window.longest)[:40]
     for window in sorted(longest, key=lambda window: window.start.at):
         stop = series.scope[1]
-        x, right = axis.percent(window.start.earliest), axis.percent(window.end.latest if window.end else stop)
+        x, right = (
+            axis.percent(window.start.earliest),
+            axis.percent(window.end.latest if window.end else stop),
+        )
         length = phrases.window_length(window, stop)
         text = phrases.duration(length)
         fits = (right - x) / 100 * chart.PLOT > len(text) * chart.LETTER + 8
@@ -206,7 +237,13 @@ def _marks(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
     labels = chart.place([(axis.percent(at), text) for at, text, _ in marks], rows=6)
     return {
         "marks": [
-            {"x": axis.percent(at), "kind": kind, "text": text, "at": f"{at - scenario.start:.3f} s", "label": label}
+            {
+                "x": axis.percent(at),
+                "kind": kind,
+                "text": text,
+                "at": f"{at - scenario.start:.3f} s",
+                "label": label,
+            }
             for (at, text, kind), label in zip(marks, labels, strict=True)
         ],
         "rows": 1 + max((label.row for label in labels if label), default=0),
@@ -217,14 +254,18 @@ def _happenings(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
     shown = scenario.happenings[:ROWS]
     texts = [(axis.percent(each.at), _cut(each.text, 44)) for each in shown]
     # Those after the first fault tell more, so they choose their room first.
-    hit = min((fault.injected for fault in scenario.faults if fault.injected is not None), default=scenario.end)
+    hit = min(
+        (fault.injected for fault in scenario.faults if fault.injected is not None), default=scenario.end
+    )
     order = sorted(range(len(shown)), key=lambda number: (shown[number].at < hit, shown[number].at))
     labels = dict(zip(order, chart.place([texts[number] for number in order], rows=3), strict=True))
     return {
         "marks": [
-            {"x": texts[number][0], "happening": each, "label": labels[number]} for number, each in enumerate(shown)
+            {"x": texts[number][0], "happening": each, "label": labels[number]}
+            for number, each in enumerate(shown)
         ],
         "rows": 1 + max((label.row for label in labels.values() if label), default=0),
+        "spare": 4 if all(labels.values()) else 13,
     }
 
 
@@ -291,5 +332,3 @@ def _moments(fault: Fault, at: Any) -> list[tuple[str, str]]:
         ("put back", after(fault.healed)),
         ("recovered", after(fault.recovered)),
     ]
-
-

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
-from runner.reports.phrases import bracket, clean, duration, outcomes, say_downtime, say_scenario, window_length
+from runner.reports.phrases import (
+    bracket,
+    clean,
+    duration,
+    outcomes,
+    say_downtime,
+    say_scenario,
+    window_length,
+)
 from runner.timeline.run import Assertion, Run, Scenario, Step, Verdict
 
 
@@ -32,7 +40,7 @@ class Case:
 
 def render(run: Run) -> str:
     """Give the text of junit.xml."""
-    root = Xml.Element("testsuites", {"name": "ftrun", **_counts([])})
+    root = ET.Element("testsuites", {"name": "ftrun", **_counts([])})
     every: list[Case] = []
     for scenario in run.scenarios:
         cases = list(_cases(scenario))
@@ -41,19 +49,26 @@ def render(run: Run) -> str:
     if not run.scenarios:
         case = Case("ftrun", "run", "", 0, 0.0, "error", run.state, run.message or "No scenario began.")
         every.append(case)
-        suite = Xml.SubElement(root, "testsuite", {"name": "ftrun", **_counts([case]), "time": "0.000"})
+        suite = ET.SubElement(root, "testsuite", {"name": "ftrun", **_counts([case]), "time": "0.000"})
         _add_case(suite, case)
     root.attrib.update(_counts(every))
     root.set("time", f"{sum(scenario.end - scenario.start for scenario in run.scenarios):.3f}")
-    Xml.indent(root, " ")
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+    ET.indent(root, " ")
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _cases(scenario: Scenario) -> Iterator[Case]:
     """Give the cases of a scenario; red ones wherever its verdict is not pass."""
     if scenario.state == "skipped":
         yield Case(
-            scenario.name, "scenario", scenario.file, scenario.line, 0.0, "skipped", "skipped", scenario.message or "skipped"
+            scenario.name,
+            "scenario",
+            scenario.file,
+            scenario.line,
+            0.0,
+            "skipped",
+            "skipped",
+            scenario.message or "skipped",
         )
         return
     cases = [_judged(scenario, each) for each in scenario.assertions]
@@ -62,7 +77,9 @@ def _cases(scenario: Scenario) -> Iterator[Case]:
     red = any(case.tag in ("failure", "error") for case in cases)
     if scenario.verdict is not Verdict.PASS and not red:
         failed = scenario.verdict is Verdict.FAIL
-        said = scenario.message or ("The scenario failed." if failed else "Nothing was judged, so nothing is known.")
+        said = scenario.message or (
+            "The scenario failed." if failed else "Nothing was judged, so nothing is known."
+        )
         yield Case(
             scenario.name,
             "scenario",
@@ -123,13 +140,21 @@ def _step(scenario: Scenario, step: Step) -> Case | None:
     message = (step.message or step.state) if tag else ""
     detail = f"{message}\nat:       {step.file}:{step.line}" if tag else ""
     return Case(
-        scenario.name, step.name or step.path, step.file, step.line, took, tag, step.state if tag else "", message, detail
+        scenario.name,
+        step.name or step.path,
+        step.file,
+        step.line,
+        took,
+        tag,
+        step.state if tag else "",
+        message,
+        detail,
     )
 
 
-def _add_suite(root: Xml.Element, run: Run, scenario: Scenario, cases: list[Case]) -> None:
+def _add_suite(root: ET.Element, run: Run, scenario: Scenario, cases: list[Case]) -> None:
     began = datetime.fromtimestamp(run.wall + scenario.start, UTC).replace(tzinfo=None)
-    suite = Xml.SubElement(
+    suite = ET.SubElement(
         root,
         "testsuite",
         {
@@ -140,14 +165,14 @@ def _add_suite(root: Xml.Element, run: Run, scenario: Scenario, cases: list[Case
             "timestamp": began.isoformat(timespec="seconds"),
         },
     )
-    properties = Xml.SubElement(suite, "properties")
+    properties = ET.SubElement(suite, "properties")
     for name, value in _properties(run, scenario):
-        Xml.SubElement(properties, "property", {"name": clean(name), "value": clean(value)})
+        ET.SubElement(properties, "property", {"name": clean(name), "value": clean(value)})
     for case in cases:
         _add_case(suite, case)
     said = say_scenario(scenario)
     if said:
-        Xml.SubElement(suite, "system-out").text = clean(said)
+        ET.SubElement(suite, "system-out").text = clean(said)
 
 
 def _properties(run: Run, scenario: Scenario) -> Iterator[tuple[str, str]]:
@@ -173,16 +198,16 @@ def _properties(run: Run, scenario: Scenario) -> Iterator[tuple[str, str]]:
                 )
 
 
-def _add_case(suite: Xml.Element, case: Case) -> None:
+def _add_case(suite: ET.Element, case: Case) -> None:
     attributes = {"classname": clean(case.classname), "name": clean(case.name)}
     if case.file:
         attributes |= {"file": clean(case.file), "line": str(case.line)}
-    element = Xml.SubElement(suite, "testcase", {**attributes, "time": f"{case.time:.3f}"})
+    element = ET.SubElement(suite, "testcase", {**attributes, "time": f"{case.time:.3f}"})
     if not case.tag:
         return
     message = clean(case.message)
     what = {"message": message} if case.tag == "skipped" else {"type": clean(case.kind), "message": message}
-    Xml.SubElement(element, case.tag, what).text = clean(case.detail) or None
+    ET.SubElement(element, case.tag, what).text = clean(case.detail) or None
 
 
 def _counts(cases: list[Case]) -> dict[str, str]:

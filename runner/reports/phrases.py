@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from runner.timeline.run import Probe, Run, Scenario, Series, Verdict, Window
+from runner.timeline.run import Assertion, Probe, Run, Scenario, Series, Verdict, Window
 
 WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.UNKNOWN: "unknown"}
 
@@ -37,7 +37,7 @@ def duration(seconds: float | None) -> str:
 
 
 def bracket(shortest: float, at: float, longest: float) -> str:
-    """Give a duration and its bracket, with as many digits as the bracket's width bears: `41.00 s [40.95-41.05]`."""
+    """Give a duration and its bracket, to the digits that the width bears: `41.00 s [40.95-41.05]`."""
     if math.isinf(longest):
         return f"{duration(at)} [at least {duration(shortest)}]"
     unit, factor = ("ms", 1e3) if longest < 1 else ("s", 1.0)
@@ -63,7 +63,9 @@ def listing(words: Iterable[str]) -> str:
 
 def outcomes(counts: Mapping[str, int]) -> str:
     """Give outcomes with the most frequent first: `refused 410, timeout 3`."""
-    return ", ".join(f"{name} {number}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return ", ".join(
+        f"{name} {number}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def word(verdict: Verdict, state: str) -> str:
 
 
 def say_probes(scenario: Scenario) -> str:
-    """Give one sentence on what the probes saw: `Downtime: head 41.00 s [40.95-41.05]; none seen by users.`"""
+    """Give a sentence on what the probes saw: `Downtime: head 41.00 s [40.95-41.05]; none seen by users`."""
     down: list[str] = []
     up: list[str] = []
     for probe in scenario.probes:
@@ -148,19 +150,32 @@ def say_probes(scenario: Scenario) -> str:
 
 
 def tally(scenario: Scenario) -> dict[Verdict, int]:
-    """Count the assertions of each verdict."""
-    return {verdict: sum(each.verdict is verdict for each in scenario.assertions) for verdict in Verdict}
+    """Count the assertions of each verdict: passed, failed, unknown."""
+    every = (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN)
+    return {verdict: sum(each.verdict is verdict for each in scenario.assertions) for verdict in every}
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _quoted(assertion: Assertion) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{assertion.name}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def say_scenario(scenario: Scenario) -> str:
     """Give the summary of a scenario: what failed or is unknown first, then what the probes saw."""
-    told = [scenario.message] if scenario.message else []
+    told = [_sentence(scenario.message)] if scenario.message else []
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
-        named = [f"\N{LEFT DOUBLE QUOTATION MARK}{each.name}\N{RIGHT DOUBLE QUOTATION MARK}" for each in scenario.assertions if each.verdict is verdict]
-        if named:
-            rest = f" and {len(named) - 3} more" if len(named) > 3 else ""
-            names = ", ".join(named[:3]) if rest else listing(named)
-            told.append(f"{WORDS[verdict].capitalize()}: {names}{rest}.")
+        chosen = [each for each in scenario.assertions if each.verdict is verdict]
+        if len(chosen) == 1 and verdict is Verdict.FAIL:
+            told.append(
+                f"Failed: {_quoted(chosen[0])}, expected {chosen[0].expected}, was {chosen[0].actual}."
+            )
+        elif chosen:
+            names = [_quoted(each) for each in chosen]
+            said = listing(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+            told.append(f"{WORDS[verdict].capitalize()}: {said}.")
     if not told and scenario.assertions:
         told.append(
             "The one assertion holds."
@@ -181,7 +196,5 @@ def say_run(run: Run) -> str:
             counts[name] = counts.get(name, 0) + 1
         kinds = ", ".join(f"{number} {name}" for name, number in counts.items())
         said = f"{count(len(run.scenarios), 'scenario')}: {kinds}." if run.scenarios else "No scenario began."
-    message = run.message if run.message and run.message not in said else ""
-    if run.state == "killed" and not message:
-        message = "The run was killed; this is what its journal and samples hold."
+    message = _sentence(run.message) if run.message and run.message not in said else ""
     return " ".join(part for part in (message, said) if part)

@@ -58,6 +58,8 @@ def _plain(value: Any) -> Any:
         case tuple() | list():
             return [_plain(each) for each in value]
         case _ if is_dataclass(value):
-            return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "chart"}
+            return {
+                each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "chart"
+            }
         case _:
             return str(value)

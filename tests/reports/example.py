@@ -30,13 +30,17 @@ KILLED, STARTED, RECOVERED = 52.316, 57.33, 84.912
 PROBED = 44.2, 98.4
 
 
-def chart(seed: int, *, end: float = END, bad=(), slow=(), blind=(), columns: int = 1200, base: float = 0.004) -> Chart:
+def chart(
+    seed: int, *, end: float = END, bad=(), slow=(), blind=(), columns: int = 1200, base: float = 0.004
+) -> Chart:
     """Draw a series that was probed in PROBED, with stretches (start, end) of other colours."""
     random = np.random.default_rng(seed)
     worst = np.zeros(columns, np.uint8)
 
     def between(start: float, stop: float) -> slice:
-        return slice(int(start / end * columns), max(int(start / end * columns) + 1, int(stop / end * columns)))
+        return slice(
+            int(start / end * columns), max(int(start / end * columns) + 1, int(stop / end * columns))
+        )
 
     worst[between(*PROBED)] = 1
     for code, stretches in ((2, blind), (3, slow), (4, bad)):
@@ -45,7 +49,7 @@ def chart(seed: int, *, end: float = END, bad=(), slow=(), blind=(), columns: in
     p50 = base * np.exp(random.normal(0, 0.06, columns))
     high = p50 * np.exp(np.abs(random.normal(0.4, 0.35, columns)))
     high[random.integers(0, columns, columns // 60)] *= 12
-    silent = (worst == 0) | (worst == 2)
+    silent = (worst == 0) | (worst == 2) | (worst == 4)
     p50[silent] = np.nan
     high[silent] = np.nan
     high[worst == 3] = 0.71
@@ -121,7 +125,9 @@ STEPS = (
 )
 
 
-def assertion(name: str, verdict: Verdict, expected: str, actual: str, line: int, at: float, why: str = "") -> Assertion:
+def assertion(
+    name: str, verdict: Verdict, expected: str, actual: str, line: int, at: float, why: str = ""
+) -> Assertion:
     return Assertion(
         case=f"head-node-failure/local/{name}",
         name=name,
@@ -147,8 +153,14 @@ def head_node_failure() -> Run:
             "users",
             (
                 series(
-                    "service/new", 1, bad=1, failed=1, outcomes={"ok": 1083, "reset": 1}, windows=(BLIP,),
-                    bad_at=((52.32, 52.37),), resolution=0.1034,
+                    "service/new",
+                    1,
+                    bad=1,
+                    failed=1,
+                    outcomes={"ok": 1083, "reset": 1},
+                    windows=(BLIP,),
+                    bad_at=((52.32, 52.37),),
+                    resolution=0.1034,
                 ),
             ),
             *PROBED,
@@ -157,11 +169,17 @@ def head_node_failure() -> Run:
             "workers",
             (
                 series("worker-1/new", 2),
-                series("worker-1/reused", 3, bad=2, outcomes={"ok": 1084}, slow_at=((66.1, 66.2), (71.0, 71.1))),
+                series(
+                    "worker-1/reused", 3, bad=2, outcomes={"ok": 1084}, slow_at=((66.1, 66.2), (71.0, 71.1))
+                ),
                 series("worker-2/new", 4),
                 series(
-                    "worker-2/reused", 5, samples=1049, blind=(Blind(88.12, 89.9, ("stall", "steal")),),
-                    blind_at=((88.12, 89.9),), resolution=1.78,
+                    "worker-2/reused",
+                    5,
+                    samples=1049,
+                    blind=(Blind(88.12, 89.9, ("stall", "steal")),),
+                    blind_at=((88.12, 89.9),),
+                    resolution=1.78,
                 ),
             ),
             *PROBED,
@@ -170,7 +188,12 @@ def head_node_failure() -> Run:
             "head",
             (
                 series(
-                    "head/new", 6, bad=531, failed=531, windows=(HEAD_DOWN,), bad_at=((52.32, 78.88),),
+                    "head/new",
+                    6,
+                    bad=531,
+                    failed=531,
+                    windows=(HEAD_DOWN,),
+                    bad_at=((52.32, 78.88),),
                     outcomes={"ok": 553, "refused": 428, "unreachable": 96, "timeout": 7},
                 ),
             ),
@@ -179,15 +202,52 @@ def head_node_failure() -> Run:
     )
     faults = (
         Fault(
-            "fault", "kill", "crash", "node head", ("head (10.1.0.2), 14 processes",),
-            52.31, KILLED, True, STARTED, RECOVERED, {"pids": [401, 402], "signal": "SIGKILL"},
+            "fault",
+            "kill",
+            "crash",
+            "node head",
+            ("head (10.1.0.2), 14 processes",),
+            52.31,
+            KILLED,
+            True,
+            STARTED,
+            RECOVERED,
+            {"pids": [401, 402], "signal": "SIGKILL"},
         ),
     )
     assertions = (
-        assertion("workers keep serving while the head is down", Verdict.PASS, "at most 0 failed requests", "0 failed of 4 301 on 4 series", 29, 54.92),
-        assertion("same replicas", Verdict.PASS, "only replicas that answered before the fault", "6 before, the same 6 after", 36, 84.93),
-        assertion("users barely notice", Verdict.PASS, "longest window at most 10 s", "longest 50 ms [0-104], resolution 103 ms", 37, 84.93),
-        assertion("updates work again", Verdict.PASS, "$.deployments[0].options.max_ongoing_requests equals 7", "7", 44, 93.32),
+        assertion(
+            "workers keep serving while the head is down",
+            Verdict.PASS,
+            "at most 0 failed requests",
+            "0 failed of 4 301 on 4 series",
+            29,
+            54.92,
+        ),
+        assertion(
+            "same replicas",
+            Verdict.PASS,
+            "only replicas that answered before the fault",
+            "6 before, the same 6 after",
+            36,
+            84.93,
+        ),
+        assertion(
+            "users barely notice",
+            Verdict.PASS,
+            "longest window at most 10 s",
+            "longest 50 ms [0-104], resolution 103 ms",
+            37,
+            84.93,
+        ),
+        assertion(
+            "updates work again",
+            Verdict.PASS,
+            "$.deployments[0].options.max_ongoing_requests equals 7",
+            "7",
+            44,
+            93.32,
+        ),
     )
     happenings = (
         Happening(3.1, "supervisor", "head", "started head (10.1.0.2)"),
@@ -240,7 +300,12 @@ def head_node_failure() -> Run:
         argv=("scenarios/head_node.yaml",),
         seed=7,
         machine={"python": "3.11.9", "platform": "Linux-6.8.0-x86_64", "cpus": 2, "memory_bytes": 8333205504},
-        inventory={"name": "local", "file": "inventories/local.yaml", "cluster": {"kind": "local", "workers": 2}, "allow": []},
+        inventory={
+            "name": "local",
+            "file": "inventories/local.yaml",
+            "cluster": {"kind": "local", "workers": 2},
+            "allow": [],
+        },
         scenarios=(scenario,),
     )
 
@@ -250,7 +315,9 @@ def without_fault_tolerance() -> Run:
     run = head_node_failure()
     scenario = run.scenarios[0]
     steps = tuple(
-        replace(step, state="unmet", message="replicas are 0, not 6; the application is DEPLOYING, not RUNNING")
+        replace(
+            step, state="unmet", message="replicas are 0, not 6; the application is DEPLOYING, not RUNNING"
+        )
         if step.line == 33
         else replace(step, state="not_reached", start=None, end=None)
         if step.kind in ("deploy", "assert") and step.line > 40
@@ -262,15 +329,33 @@ def without_fault_tolerance() -> Run:
         bad=922,
         failed=922,
         windows=(
-            Window(Bracket(52.301, 52.3259, 52.3542), None, 46.0458, 46.099, True, {"http_5xx": 920, "reset": 2}),
+            Window(
+                Bracket(52.301, 52.3259, 52.3542), None, 46.0458, 46.099, True, {"http_5xx": 920, "reset": 2}
+            ),
         ),
         outcomes={"ok": 162, "http_5xx": 920, "reset": 2},
         chart=chart(1, bad=((52.32, 98.4),)),
     )
     assertions = (
-        replace(scenario.assertions[0], verdict=Verdict.FAIL, actual="1 840 failed of 4 301 on 4 series", why="worker-1/new, worker-2/new"),
-        replace(scenario.assertions[1], verdict=Verdict.UNKNOWN, actual="no answer", why="nobody answered after the fault"),
-        replace(scenario.assertions[3], verdict=Verdict.UNKNOWN, actual="", why="the step was never reached", at=None),
+        replace(
+            scenario.assertions[0],
+            verdict=Verdict.FAIL,
+            actual="1 840 failed of 4 301 on 4 series",
+            why="worker-1/new, worker-2/new",
+        ),
+        replace(
+            scenario.assertions[1],
+            verdict=Verdict.UNKNOWN,
+            actual="no answer",
+            why="nobody answered after the fault",
+        ),
+        replace(
+            scenario.assertions[3],
+            verdict=Verdict.UNKNOWN,
+            actual="",
+            why="the step was never reached",
+            at=None,
+        ),
     )
     fault = replace(scenario.faults[0], recovered=None)
     scenario = replace(
@@ -281,7 +366,13 @@ def without_fault_tolerance() -> Run:
         faults=(fault,),
         probes=(replace(scenario.probes[0], series=(users,)), *scenario.probes[1:]),
     )
-    return replace(run, verdict=Verdict.FAIL, exit_code=1, argv=("scenarios/head_node.yaml", "-e", "gcs=none"), scenarios=(scenario,))
+    return replace(
+        run,
+        verdict=Verdict.FAIL,
+        exit_code=1,
+        argv=("scenarios/head_node.yaml", "-e", "gcs=none"),
+        scenarios=(scenario,),
+    )
 
 
 def could_not_start() -> Run:
@@ -328,7 +419,12 @@ def several() -> Run:
         verdict=Verdict.FAIL,
         exit_code=1,
         argv=("scenarios", "-i", "inventories/local.yaml"),
-        scenarios=(first.scenarios[0], shift, replace(could_not_start().scenarios[0], name="replica"), skipped),
+        scenarios=(
+            first.scenarios[0],
+            shift,
+            replace(could_not_start().scenarios[0], name="replica"),
+            skipped,
+        ),
     )
 
 
