@@ -131,7 +131,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step as it went. state: ok, failed, error, skipped, ignored, unmet, cancelled, withheld, not_reached."""
+    """A step as it went.
+
+    state: ok, failed, error, skipped, ignored, unmet, cancelled, withheld, not_reached.
+    """
 
     path: str
     name: str

@@ -1,0 +1,399 @@
+"""The fold: a journal and its samples become a Run.
+
+It is total: it works at any moment of a run (what it says then is provisional), after it, and on what a
+killed run left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from runner.journal import events
+from runner.journal.events import Event
+from runner.journal.samples import ProberLog, Samples
+from runner.timeline import run
+from runner.timeline.evidence import gather, timing
+from runner.timeline.judge import Evidence, Observed, judge
+from runner.timeline.run import Verdict
+from runner.timeline.series import Track, describe
+from runner.timeline.verdict import exit_code, merge, of_run
+
+Json = Any
+E = TypeVar("E", bound=Event)
+
+
+class Recordings(Protocol):
+    """Where the samples of a run come from; that of `runner.journal.samples` reads its folder."""
+
+    def series(self, file: str) -> Samples | None:
+        """Give the samples of a series, None where there are none to read."""
+        ...
+
+    def prober(self, scenario: int) -> ProberLog:
+        """Give what the prober of a scenario logged."""
+        ...
+
+
+def fold(journal: Sequence[Event], recordings: Recordings) -> run.Run:
+    """Give the run that the events tell of; times are seconds since its zero."""
+    unborn = events.RunStart(run="", ftrun="", wall=0.0, monotonic=0.0)
+    start = next(_all(journal, events.RunStart), unborn)
+    end = next(_all(journal, events.RunEnd), None)
+    state = end.state if end else "killed"
+    scenarios = tuple(
+        _Tale(journal, recordings, each, start).scenario() for each in _all(journal, events.ScenarioStart)
+    )
+    verdict = of_run(state, scenarios)
+    interrupted = state == "interrupted" or (end is None and any(_all(journal, events.Interrupt)))
+    return run.Run(
+        run=start.run,
+        ftrun=start.ftrun,
+        verdict=verdict,
+        exit_code=exit_code(verdict, interrupted=interrupted),
+        wall=start.wall,
+        monotonic=start.monotonic,
+        state=state,
+        message=end.message if end else "The journal has no end: the run was killed, or goes on.",
+        argv=tuple(start.argv),
+        seed=start.seed,
+        machine=start.machine,
+        inventory=start.inventory,
+        scenarios=scenarios,
+    )
+
+
+def base(path: str) -> str:
+    """Give the plan node of a step's path: `steps[4].block[0]` for `steps[4]#2.block[0]#1`."""
+    return re.sub(r"#\d+", "", path)
+
+
+def _all(journal: Iterable[Event], kind: type[E]) -> Iterator[E]:
+    return (event for event in journal if isinstance(event, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A probe from its start to its stop, if it did stop."""
+
+    start: events.ProbeStart
+    stop: float | None
+    tracks: tuple[Track, ...]
+
+
+class _Tale:
+    """The events of one scenario, and what follows from them."""
+
+    def __init__(
+        self,
+        journal: Sequence[Event],
+        recordings: Recordings,
+        began: events.ScenarioStart,
+        start: events.RunStart,
+    ) -> None:
+        number = began.scenario
+        self.began = began
+        self.zero = round(start.monotonic * 1e9)
+        self.inventory = start.inventory.get("name", "")
+        self.recordings = recordings
+        self.log = recordings.prober(number)
+        self.own = tuple(event for event in journal if getattr(event, "scenario", None) == number)
+        self.ended = next(_all(self.own, events.ScenarioEnd), None)
+        self.end = self.ended.t if self.ended else max(event.t for event in journal)
+        self.faults = self._faults(journal)
+        self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
+        self.observations = self._observations()
+        # Of a wait that was retried the last end counts; one that may fail (ignore_errors) does not.
+        waits = {wait.path: wait for wait in _all(self.own, events.WaitEnd)}
+        ignored = {step.path for step in _all(self.own, events.StepEnd) if step.state == "ignored"}
+        self.waits = tuple(wait for path, wait in waits.items() if wait.met or path not in ignored)
+
+    def scenario(self) -> run.Scenario:
+        """Give the scenario with its verdict."""
+        assertions = tuple(self._assertions())
+        state = self.ended.state if self.ended else "killed"
+        judged = sum(each.verdict is not Verdict.UNKNOWN for each in assertions)
+        judged += sum(wait.after_fault for wait in self.waits)
+        reasons = list(self._reasons(state, judged))
+        facts = next(_all(self.own, events.Facts), None)
+        axis = (self.began.t, self.end)
+        return run.Scenario(
+            name=self.began.name,
+            file=self.began.file,
+            line=self.began.line,
+            description=self.began.description,
+            tags=tuple(self.began.tags),
+            verdict=merge([each.verdict for each in assertions] + [verdict for verdict, _ in reasons]),
+            state=state,
+            message="; ".join(dict.fromkeys(text for _, text in reasons if text)),
+            start=self.began.t,
+            end=self.end,
+            judged=judged,
+            steps=tuple(self._steps()),
+            probes=tuple(
+                run.Probe(
+                    name=each.start.probe,
+                    series=tuple(describe(track, axis) for track in each.tracks),
+                    start=min((track.began for track in each.tracks), default=each.start.t),
+                    end=each.stop,
+                )
+                for each in self.probes
+            ),
+            faults=tuple(self.faults.values()),
+            assertions=assertions,
+            happenings=tuple(
+                run.Happening(at=event.at, source=event.source, slot=event.slot, text=event.text)
+                for event in _all(self.own, events.ClusterEvent)
+            ),
+            cluster=facts.document if facts else {},
+        )
+
+    def _reasons(self, state: str, judged: int) -> Iterator[tuple[Verdict, str]]:
+        """Give what weighs on the verdict beside the assertions, each with its sentence."""
+        if state != "finished":
+            yield Verdict.UNKNOWN, (self.ended.message if self.ended else "") or f"The scenario was {state}."
+        for wait in self.waits:
+            if not wait.met:
+                text = f"Waited in vain for {wait.waited}" + (f": {wait.mismatch}" if wait.mismatch else "")
+                yield (Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN), text
+        waited = {wait.path for wait in self.waits}
+        for step in _all(self.own, events.StepEnd):
+            if step.state == "withheld":
+                yield Verdict.UNKNOWN, step.message
+            if step.state == "unmet" and step.path not in waited:
+                hit = any(
+                    fault.injected is not None and fault.injected < step.t for fault in self.faults.values()
+                )
+                yield (Verdict.FAIL if hit else Verdict.UNKNOWN), step.message
+        for fault in self.faults.values():
+            if fault.injected is not None and not fault.confirmed:
+                yield Verdict.UNKNOWN, f"The fault {fault.name} was not confirmed."
+        if state == "finished" and not judged:
+            yield Verdict.UNKNOWN, "Nothing was judged."
+
+    # Faults and what the cluster said
+
+    def _faults(self, journal: Sequence[Event]) -> dict[int, run.Fault]:
+        """Give the scenario's faults by number; what was intended and not done has no `injected`."""
+        faults = {
+            intent.fault: run.Fault(
+                name=intent.name,
+                kind=intent.fault_kind,
+                how=intent.how,
+                target=intent.target,
+                hits=tuple(str(hit.get("says") or hit.get("slot", "")) for hit in intent.hits),
+                intended=intent.intended,
+                injected=None,
+                confirmed=None,
+                healed=None,
+                recovered=None,
+            )
+            for intent in _all(self.own, events.FaultIntent)
+        }
+        for event in journal:
+            match event:
+                case events.FaultInjected(fault=number) if number in faults:
+                    known = faults[number]
+                    faults[number] = replace(
+                        known, injected=event.at, evidence={**known.evidence, **event.evidence}
+                    )
+                case events.FaultConfirmed(fault=number) if number in faults:
+                    known = faults[number]
+                    why = {"why": event.why} if event.why else {}
+                    faults[number] = replace(
+                        known, confirmed=event.confirmed, evidence={**known.evidence, **event.evidence, **why}
+                    )
+                case events.FaultHealed(fault=number) if number in faults:
+                    faults[number] = replace(faults[number], healed=event.at)
+                case events.FaultRecovered(fault=number) if number in faults:
+                    faults[number] = replace(faults[number], recovered=event.at)
+                case _:
+                    pass
+        return faults
+
+    def _observations(self) -> dict[int, Observed]:
+        """Give the observations by `seq`; one that says nothing new has the document of the one it names."""
+        found: dict[int, Observed] = {}
+        for event in _all(self.own, events.Observation):
+            document = event.document
+            if document is None and event.same_as in found:
+                document = found[event.same_as].document
+            if document is not None:
+                found[event.seq] = Observed(asked=event.asked, at=event.t, document=document)
+        return found
+
+    # Probes
+
+    def _probe(self, start: events.ProbeStart) -> _Stretch:
+        """Read the series of one start of a probe."""
+
+        def after(kind: type[events.ProbeSteady | events.ProbeStop]) -> float | None:
+            return next(
+                (
+                    event.at
+                    for event in _all(self.own, kind)
+                    if event.probe == start.probe and event.seq > start.seq
+                ),
+                None,
+            )
+
+        again = next(
+            (
+                each.t
+                for each in _all(self.own, events.ProbeStart)
+                if each.probe == start.probe and each.seq > start.seq
+            ),
+            self.end,
+        )
+        stop = after(events.ProbeStop)
+        logged = (self.log.stops.get(start.probe, 0) - self.zero) / 1e9
+        if stop is None and logged > start.t:
+            stop = logged
+        steady = after(events.ProbeSteady)
+        return _Stretch(
+            start,
+            stop,
+            tuple(
+                self._track(spec, steady, again if stop is None else stop, stop is not None)
+                for spec in start.series
+            ),
+        )
+
+    def _track(self, spec: Mapping[str, Json], steady: float | None, end: float, stopped: bool) -> Track:
+        began = float(spec["t0"])
+        samples = self.recordings.series(str(spec["file"]))
+        last = (
+            (int(samples.sent[-1]) - self.zero) / 1e9 if samples is not None and len(samples.sent) else began
+        )
+        return Track(
+            spec=spec,
+            began=began,
+            # The series of a probe begin one after the other.
+            scope=(began if steady is None else max(began, steady), max(end, last)),
+            zero=self.zero,
+            log=self.log,
+            stopped=stopped,
+            timing=timing(samples.header) if samples is not None else None,
+            evidence=gather(samples, self.log.stalls) if samples is not None else None,
+        )
+
+    # Steps and assertions
+
+    def _steps(self) -> Iterator[run.Step]:
+        """Give the steps as they went, in the order they began, then those that were never reached."""
+        ends: dict[str, events.StepEnd] = {}
+        for end in _all(self.own, events.StepEnd):
+            ends[end.path] = end
+        started = list(_all(self.own, events.StepStart))
+        for step in {each.path: each for each in started}.values():
+            ended = ends.get(step.path)
+            yield run.Step(
+                path=step.path,
+                name=step.name,
+                kind=step.step,
+                state=ended.state if ended else "cancelled",
+                file=step.file,
+                line=step.line,
+                start=step.t,
+                end=ended.t if ended else None,
+                message=ended.message if ended else "It was under way when the journal ended.",
+            )
+        seen = {base(step.path) for step in started}
+        for planned in self.began.steps:
+            if planned["path"] in seen:
+                continue
+            skipped = self._skipped(planned["path"])
+            yield run.Step(
+                path=planned["path"],
+                name=planned["name"],
+                kind=planned["kind"],
+                state="skipped" if skipped else "not_reached",
+                file=planned["file"],
+                line=planned["line"],
+                start=None,
+                end=None,
+                message="",
+            )
+
+    def _skipped(self, path: str) -> bool:
+        """Tell whether a plan node had no need to run: it or what holds it was skipped, or nothing failed."""
+        nodes = [path[: match.start()] for match in re.finditer(r"\.|$", path)]
+        if any(end.state == "skipped" and base(end.path) in nodes for end in _all(self.own, events.StepEnd)):
+            return True
+        begun = {base(step.path) for step in _all(self.own, events.StepStart)}
+        ended = {base(end.path) for end in _all(self.own, events.StepEnd)}
+        for match in re.finditer(r"\.rescue\[", path):
+            rescue = path[: match.end()]
+            if path[: match.start()] in ended and not any(step.startswith(rescue) for step in begun):
+                return True
+        return False
+
+    def _assertions(self) -> Iterator[run.Assertion]:
+        """Give the cases of all marks, judged, then those never reached; a skipped scenario has none."""
+        if self.ended is not None and self.ended.state == "skipped":
+            return
+        marks = {mark.path: mark for mark in _all(self.own, events.AssertMark)}
+        for mark in marks.values():
+            evidence = self._evidence(mark)
+            for case in mark.cases:
+                finding = judge(case, evidence)
+                yield run.Assertion(
+                    case=self._case(case),
+                    name=str(case["name"]),
+                    verdict=finding.verdict,
+                    expected=finding.expected,
+                    actual=finding.actual,
+                    why=finding.why,
+                    file=str(case.get("file", self.began.file)),
+                    line=int(case.get("line", 0)),
+                    step=mark.path,
+                    at=mark.t,
+                )
+        reached = {base(path) for path in marks}
+        for planned in self.began.steps:
+            if planned["path"] in reached or self._skipped(planned["path"]):
+                continue
+            for case in planned.get("cases", ()):
+                yield run.Assertion(
+                    case=self._case(case),
+                    name=str(case["name"]),
+                    verdict=Verdict.UNKNOWN,
+                    expected=str(case["name"]),
+                    actual="never reached",
+                    why="the run did not come to this assertion",
+                    file=str(case.get("file", planned["file"])),
+                    line=int(case.get("line", planned["line"])),
+                    step=planned["path"],
+                    at=None,
+                )
+
+    def _case(self, case: Mapping[str, Json]) -> str:
+        """Give the name that joins histories: scenario, matrix, inventory, assertion; nothing measured."""
+        matrix = "".join(f"[{name}={value}]" for name, value in self.began.matrix.items())
+        return f"{self.began.name}{matrix}@{self.inventory}: {case['name']}"
+
+    def _evidence(self, mark: events.AssertMark) -> Evidence:
+        """Give what a mark is judged by: what was sent and seen before it."""
+        tracks: dict[str, list[Track]] = {}
+        for each in self.probes:
+            if each.start.seq < mark.seq:
+                tracks.setdefault(each.start.probe, []).extend(each.tracks)
+        looked_at = self.observations.get(mark.observation) if mark.observation is not None else None
+        # What was asked before the last fault says nothing of what holds after it.
+        hit = max(
+            (each.injected or 0.0 for each in self.faults.values() if (each.injected or 0.0) < mark.t),
+            default=0.0,
+        )
+        if looked_at is not None and looked_at.asked < hit:
+            looked_at = None
+        return Evidence(
+            at=mark.t,
+            tracks=tracks,
+            faults=self.faults,
+            observations=tuple(self.observations.values()),
+            document=looked_at.document if looked_at else None,
+            ray_state=mark.ray_state,
+            unmet=tuple((wait.t, wait.waited) for wait in self.waits if not wait.met and wait.t <= mark.t),
+        )

@@ -1,0 +1,341 @@
+"""The judge: a case of docs/assertions.md and the evidence give a verdict, and say why.
+
+It looks at nothing but what is handed in, so the same run is judged alike during it, after it, and later
+from its folder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.timeline.matching import Finding, match
+from runner.timeline.run import Fault, Verdict
+from runner.timeline.series import Track, latencies, percentile
+from runner.timeline.verdict import Interval, merge, within
+from runner.timeline.windows import Analysis
+from runner.timeline.words import between, number, ordinal, seconds, share
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A state document: what it says held at some instant of [asked, at] (seconds since the run's zero)."""
+
+    asked: float
+    at: float
+    document: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a mark may be judged by. Tracks are those that began before it; faults go by number."""
+
+    at: float
+    tracks: Mapping[str, Sequence[Track]] = field(default_factory=dict)
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+    observations: Sequence[Observed] = ()
+    document: Mapping[str, Json] | None = None
+    ray_state: Mapping[str, Json] | None = None
+    unmet: Sequence[tuple[float, str]] = ()
+    """Waits that ended without their condition: when, and for what."""
+
+
+class _Unknown(Exception):  # noqa: N818 (it ends a judgement, it is no error)
+    """Nothing can be said, for this reason."""
+
+
+Part = tuple[Track, tuple[float, float]]
+"""A series and the stretch of it that is looked at."""
+
+
+def judge(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    """Judge one case; all that it says must hold."""
+    findings = list(_judge(case, evidence))
+    if not findings:
+        return Finding(Verdict.UNKNOWN, "something to assert", "nothing", "the case asserts nothing")
+    return Finding(
+        merge(each.verdict for each in findings),
+        "; ".join(each.expected for each in findings),
+        "; ".join(each.actual for each in findings),
+        "; ".join(dict.fromkeys(each.why for each in findings if each.why)),
+    )
+
+
+def _judge(case: Mapping[str, Json], evidence: Evidence) -> Iterable[Finding]:
+    for name, judgement in _JUDGEMENTS.items():
+        if case.get(name) is None or (name == "count" and case.get("probe") is None):
+            continue
+        try:
+            yield judgement(case, evidence)
+        except _Unknown as reason:
+            yield Finding(Verdict.UNKNOWN, _EXPECTED[name](case), "not known", str(reason))
+
+
+# Limits on what a probe measured
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How one limit is measured, and said."""
+
+    noun: str
+    measure: Callable[[Track, tuple[float, float], Analysis, Mapping[str, Json]], Interval]
+    say: Callable[[float], str]
+    resolved: bool
+    """Whether what is shorter than the resolution escapes it."""
+
+
+def _success(analysis: Analysis) -> Interval:
+    """Give the share of good samples, were what is unseen all bad, or all good."""
+    every = analysis.evidence + analysis.unseen
+    if not every:
+        return Interval(0.0, 1.0)
+    return Interval(analysis.good / every, (analysis.good + analysis.unseen) / every)
+
+
+def _latency(
+    track: Track, scope: tuple[float, float], analysis: Analysis, limit: Mapping[str, Json]
+) -> Interval:
+    stretch = track.stretch(scope)
+    ordered = latencies(stretch) if stretch is not None else None
+    if ordered is None or not len(ordered):
+        raise _Unknown(f"{track.name} got no right answer")
+    return percentile(ordered, float(limit.get("percentile", 99.0)), analysis.unseen)
+
+
+_MEASURES: Mapping[str, _Measure] = {
+    "failed": _Measure("failed requests", lambda _t, _s, found, _l: found.failed, number, False),
+    "count": _Measure("downtime windows", lambda _t, _s, found, _l: found.count, number, True),
+    "total": _Measure("downtime in all", lambda _t, _s, found, _l: found.total, seconds, True),
+    "longest": _Measure("longest downtime", lambda _t, _s, found, _l: found.longest, seconds, True),
+    "success": _Measure("good samples", lambda _t, _s, found, _l: _success(found), share, False),
+    "latency": _Measure("latency", _latency, seconds, False),
+}
+
+
+def _limit(name: str) -> Callable[[Mapping[str, Json], Evidence], Finding]:
+    """Give the judgement of one limit: on every series of the probe, merged."""
+
+    def judgement(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+        how, limit = _MEASURES[name], case[name]
+        verdicts: dict[str, Verdict] = {}
+        said: list[str] = []
+        for track, scope in _parts(case, evidence):
+            analysis = track.analyse(scope)
+            if analysis is None or not analysis.evidence:
+                verdicts[track.name] = Verdict.UNKNOWN
+                said.append(f"{track.name}: no samples")
+                continue
+            measured = how.measure(track, scope, analysis, limit)
+            verdict = within(measured, least=limit.get("min"), most=limit.get("max"))
+            verdicts[track.name] = merge((verdicts.get(track.name, Verdict.PASS), verdict))
+            text = f"{track.name}: {between(measured, how.say)}"
+            if how.resolved and analysis.resolution is not None:
+                text += f" (resolution {seconds(analysis.resolution)})"
+            if analysis.blind:
+                dark = sum(each.end - each.start for each in analysis.blind)
+                causes = sorted({cause for each in analysis.blind for cause in each.causes})
+                text += f" (blind for {seconds(dark)}{': ' if causes else ''}{', '.join(causes)})"
+            said.append(text)
+        verdict = merge(verdicts.values())
+        return Finding(verdict, _EXPECTED[name](case), "; ".join(said), _blame(verdict, verdicts))
+
+    return judgement
+
+
+def _blame(verdict: Verdict, verdicts: Mapping[str, Verdict]) -> str:
+    """Name the series that the verdict is due to."""
+    if verdict is Verdict.PASS:
+        return ""
+    names = ", ".join(name for name, each in verdicts.items() if each is verdict)
+    return f"failed on {names}" if verdict is Verdict.FAIL else f"too little is known of {names}"
+
+
+def _parts(case: Mapping[str, Json], evidence: Evidence) -> list[Part]:
+    """Give the series that a case looks at, each with its scope."""
+    probe = case["probe"]
+    tracks = evidence.tracks.get(probe, ())
+    if not tracks:
+        raise _Unknown(f"the probe {probe} never ran before this assertion")
+    chosen = [
+        track
+        for track in tracks
+        if case.get("endpoint") in (None, track.spec.get("endpoint"))
+        and case.get("connection") in (None, track.spec.get("connection"))
+    ]
+    if not chosen:
+        raise _Unknown(f"the probe {probe} has no series at that endpoint and connection")
+    during = case.get("during")
+    start, end = (
+        _phase(during["phase"], _fault(during["fault"], evidence), evidence)
+        if during
+        else (-math.inf, math.inf)
+    )
+    parts = [(track, scope) for track in chosen if (scope := track.clip(start, min(end, evidence.at)))]
+    if not parts:
+        raise _Unknown(f"the probe {probe} did not run then")
+    return parts
+
+
+# Faults
+
+
+def _fault(number: int, evidence: Evidence) -> Fault:
+    """Give a fault that is known to have hit."""
+    fault = evidence.faults.get(number)
+    if fault is None or fault.injected is None:
+        raise _Unknown(f"the fault {fault.name if fault else number} was not injected")
+    if not fault.confirmed:
+        raise _Unknown(f"the fault {fault.name} was not confirmed")
+    return fault
+
+
+def _phase(phase: str, fault: Fault, evidence: Evidence) -> tuple[float, float]:
+    """Give the time before, during or after a fault; "during" ends at the mark if no recovery was seen."""
+    assert fault.injected is not None
+    recovered = fault.recovered if fault.recovered is not None and fault.recovered <= evidence.at else None
+    if phase == "before":
+        return -math.inf, fault.injected
+    if phase == "during":
+        return fault.injected, evidence.at if recovered is None else recovered
+    if recovered is None:
+        raise _Unknown(f"no recovery from {fault.name} was seen before this assertion")
+    return recovered, evidence.at
+
+
+def _recovery(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    limit = case["recovery"]
+    fault = _fault(limit["fault"], evidence)
+    assert fault.injected is not None
+    expected = _EXPECTED["recovery"](case)
+    if fault.recovered is not None and fault.recovered <= evidence.at:
+        took = fault.recovered - fault.injected
+        verdict = within(
+            Interval(0.0, took) if took <= limit["max"] else Interval(took, took), most=limit["max"]
+        )
+        return Finding(verdict, expected, f"recovered, as was seen {seconds(took)} after the fault")
+    waited = max(
+        (at - fault.injected for at, what in evidence.unmet if at >= fault.injected and "recovered" in what),
+        default=None,
+    )
+    if waited is None:
+        raise _Unknown(f"nobody saw a recovery from {fault.name} before this assertion")
+    verdict = Verdict.FAIL if waited > limit["max"] else Verdict.UNKNOWN
+    why = "" if verdict is Verdict.FAIL else "the wait for it ended before the limit did"
+    return Finding(verdict, expected, f"not recovered {seconds(waited)} after the fault", why)
+
+
+def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    fault = _fault(case["same_identities"], evidence)
+    before = _phase("before", fault, evidence)
+    during = _phase("during", fault, evidence)
+    expected = _EXPECTED["same_identities"](case)
+    whole = {key: value for key, value in case.items() if key != "during"}
+    parts = _parts(whole, evidence) if case.get("probe") else []
+    if any(track.spec.get("identity") for track, _ in parts):
+        who = _who_answered(parts, before), _who_answered(parts, during)
+        noun, note = "identities that answered", ""
+    else:
+        who = _replicas_seen(evidence, before), _replicas_seen(evidence, during)
+        noun, note = (
+            "replicas observed",
+            "the probe has no identity: replicas' actor ids as observed were compared",
+        )
+    if not who[0]:
+        raise _Unknown(f"no {noun} before the fault")
+    if not who[1]:
+        raise _Unknown(f"no {noun} between the fault and the recovery")
+    new = sorted(who[1] - who[0])
+    actual = f"{len(who[0])} {noun} before the fault, {len(who[1])} from it to the recovery, "
+    actual += f"{len(new)} of them new: {', '.join(new[:10])}" if new else "none of them new"
+    return Finding(Verdict.FAIL if new else Verdict.PASS, expected, actual, note)
+
+
+def _who_answered(parts: Iterable[Part], when: tuple[float, float]) -> set[str]:
+    return {
+        name
+        for track, _ in parts
+        if (scope := track.clip(*when)) is not None
+        for name in track.identities(scope)
+    }
+
+
+def _replicas_seen(evidence: Evidence, when: tuple[float, float]) -> set[str]:
+    """Give the actor ids of the replicas that ran, as documents asked for and answered in that time say."""
+    return {
+        str(replica["actor_id"])
+        for seen in evidence.observations
+        if when[0] <= seen.asked
+        and seen.at <= min(when[1], evidence.at)
+        and "replicas" not in seen.document.get("unknown", ())
+        for replica in seen.document.get("replicas", ())
+        if replica.get("state") == "RUNNING" and replica.get("actor_id") is not None
+    }
+
+
+# Documents and expressions
+
+
+def _state(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    return match(case, case["state"], evidence.document)
+
+
+def _ray_state(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    asked = case["ray_state"]
+    answers = evidence.ray_state or {}
+    finding = match(case, asked["path"], answers.get(asked["resource"]))
+    return Finding(finding.verdict, f"{asked['resource']}: {finding.expected}", finding.actual, finding.why)
+
+
+def _that(case: Mapping[str, Json], _evidence: Evidence) -> Finding:
+    that = case["that"]
+    value = that.get("value")
+    if value is None:
+        raise _Unknown("the expression gave nothing")
+    return Finding(Verdict.PASS if value else Verdict.FAIL, _EXPECTED["that"](case), f"it is {value!r}")
+
+
+_JUDGEMENTS: Mapping[str, Callable[[Mapping[str, Json], Evidence], Finding]] = {
+    **{name: _limit(name) for name in _MEASURES},
+    "same_identities": _same_identities,
+    "recovery": _recovery,
+    "state": _state,
+    "ray_state": _ray_state,
+    "that": _that,
+}
+
+# What is said to people
+
+
+def _expect(name: str) -> Callable[[Mapping[str, Json]], str]:
+    """Give the sentence of one limit, such as `longest downtime of users at most 10 s`."""
+
+    def sentence(case: Mapping[str, Json]) -> str:
+        how, limit = _MEASURES[name], case[name]
+        noun = (
+            f"{ordinal(limit.get('percentile', 99.0))} percentile of latency"
+            if name == "latency"
+            else how.noun
+        )
+        bounds = [
+            f"at {word} {how.say(limit[bound])}"
+            for bound, word in (("min", "least"), ("max", "most"))
+            if limit.get(bound) is not None
+        ]
+        place = "".join(f" {case[key]}" for key in ("endpoint", "connection") if case.get(key))
+        phase = f" {case['during']['phase']} the fault" if case.get("during") else ""
+        return f"{noun} of {case['probe']}{place}{phase} {' and '.join(bounds)}"
+
+    return sentence
+
+
+_EXPECTED: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
+    **{name: _expect(name) for name in _MEASURES},
+    "same_identities": lambda _: "who answers from the fault to the recovery answered before it",
+    "recovery": lambda case: f"recovered at most {seconds(case['recovery']['max'])} after the fault",
+    "that": lambda case: str(case["that"].get("text", "")),
+}

@@ -1,0 +1,162 @@
+"""A recorded series: the evidence of one probe at one endpoint, and what a report says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.journal.samples import Outcome, ProberLog
+from runner.timeline import run
+from runner.timeline.chart import draw
+from runner.timeline.evidence import Class, Evidence, Timing
+from runner.timeline.verdict import Interval
+from runner.timeline.windows import SLOW, Analysis, analyse, named
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A series as it was recorded. `began` and `scope` = [t0, t1] are seconds since the run's zero."""
+
+    spec: Mapping[str, Any]
+    """The series' entry of ProbeStart."""
+    began: float
+    scope: tuple[float, float]
+    zero: int
+    """The run's zero in nanoseconds of CLOCK_MONOTONIC."""
+    log: ProberLog
+    stopped: bool
+    timing: Timing | None = None
+    """None where the sample file is missing, like `evidence`."""
+    evidence: Evidence | None = None
+
+    @property
+    def name(self) -> str:
+        """The series' name, such as `worker-1/new`."""
+        return str(self.spec["series"])
+
+    def clip(self, start: float = -math.inf, end: float = math.inf) -> tuple[float, float] | None:
+        """Give the part of the scope within [start, end]; None where nothing is left."""
+        start, end = max(start, self.scope[0]), min(end, self.scope[1])
+        return (start, end) if start < end else None
+
+    def stretch(self, scope: tuple[float, float]) -> Evidence | None:
+        """Give the samples sent within a scope, void ones included."""
+        return self.evidence.within(*self._nanoseconds(scope)) if self.evidence else None
+
+    def analyse(self, scope: tuple[float, float]) -> Analysis | None:
+        """Analyse a part of the scope; None where nothing was recorded."""
+        if self.evidence is None or self.timing is None:
+            return None
+        return analyse(
+            self.evidence,
+            self.timing,
+            scope=self._nanoseconds(scope),
+            zero=self.zero,
+            log=self.log,
+            series=self.name,
+            stopped=self.stopped,
+        )
+
+    def identities(self, scope: tuple[float, float]) -> dict[str, int]:
+        """Count the right answers to what was sent within a scope, by who gave them."""
+        stretch = self.stretch(scope)
+        if stretch is None:
+            return {}
+        counts = np.bincount(stretch.who[stretch.outcome == Outcome.OK])
+        found = {
+            self.log.who.get(who, f"#{who}"): int(counts[who])
+            for who in np.flatnonzero(counts).tolist()
+            if who
+        }
+        return dict(sorted(found.items()))
+
+    def _nanoseconds(self, scope: tuple[float, float]) -> tuple[int, int]:
+        return self.zero + round(scope[0] * 1e9), self.zero + round(scope[1] * 1e9)
+
+
+def describe(track: Track, chart: tuple[float, float]) -> run.Series:
+    """Give what reports say of a series; `chart` is the axis to draw it on."""
+    spec, stretch, analysis = track.spec, track.stretch(track.scope), track.analyse(track.scope)
+    if stretch is None or analysis is None or track.evidence is None or track.timing is None:
+        return _unrecorded(track)
+    bad = stretch.kind > Class.GOOD
+    codes = np.where(stretch.kind == Class.SLOW, SLOW, stretch.outcome)
+    late = stretch.sent - stretch.due
+    return run.Series(
+        series=track.name,
+        endpoint=str(spec.get("endpoint", "")),
+        role=str(spec.get("role", "")),
+        connection=str(spec.get("connection", "")),
+        simulated=bool(spec.get("simulated", False)),
+        url=str(spec.get("url", "")),
+        rate=float(spec.get("rate", 0.0)),
+        samples=len(stretch.sent),
+        bad=int(np.count_nonzero(bad)),
+        failed=int(np.count_nonzero(stretch.kind == Class.BAD)),
+        void=int(np.count_nonzero(stretch.kind == Class.VOID)),
+        outcomes=named(np.bincount(codes)),
+        latency=_latency(latencies(stretch)),
+        lateness=run.Lateness(*percentiles(late, 50, 99, 100)) if len(late) else None,
+        resolution=analysis.resolution,
+        scope=track.scope,
+        blind=analysis.blind,
+        windows=analysis.windows,
+        identities=track.identities(track.scope),
+        chart=draw(track.evidence, track.timing, zero=track.zero, axis=chart),
+    )
+
+
+def latencies(stretch: Evidence) -> npt.NDArray[np.int64]:
+    """Give done - due of all right answers, late ones included, sorted."""
+    right = stretch.outcome == Outcome.OK
+    return np.sort(stretch.done[right] - stretch.due[right])
+
+
+def percentile(ordered: npt.NDArray[np.int64], percent: float, unseen: int) -> Interval:
+    """Give the nearest-rank percentile in seconds, where `unseen` more values may be anything."""
+    rank = max(1, math.ceil(percent / 100 * (len(ordered) + unseen)))
+    return Interval(
+        lo=int(ordered[rank - unseen - 1]) / 1e9 if rank > unseen else 0.0,
+        hi=int(ordered[rank - 1]) / 1e9 if rank <= len(ordered) else math.inf,
+    )
+
+
+def percentiles(values: npt.NDArray[np.int64], *percents: float) -> Iterable[float]:
+    """Give nearest-rank percentiles of nanoseconds, in seconds; `values` must not be empty."""
+    ordered = np.sort(values)
+    return (percentile(ordered, percent, 0).lo for percent in percents)
+
+
+def _latency(ordered: npt.NDArray[np.int64]) -> run.Latency | None:
+    return run.Latency(*percentiles(ordered, 50, 90, 99, 99.9, 100)) if len(ordered) else None
+
+
+def _unrecorded(track: Track) -> run.Series:
+    """Give a series of which there is no sample file: wholly blind."""
+    spec = track.spec
+    return run.Series(
+        series=track.name,
+        endpoint=str(spec.get("endpoint", "")),
+        role=str(spec.get("role", "")),
+        connection=str(spec.get("connection", "")),
+        simulated=bool(spec.get("simulated", False)),
+        url=str(spec.get("url", "")),
+        rate=float(spec.get("rate", 0.0)),
+        samples=0,
+        bad=0,
+        failed=0,
+        void=0,
+        outcomes={},
+        latency=None,
+        lateness=None,
+        resolution=None,
+        scope=track.scope,
+        blind=(run.Blind(*track.scope, ("no sample file",)),),
+        windows=(),
+        identities={},
+    )

@@ -1,0 +1,317 @@
+"""From a journal and samples to a Run: verdicts, steps, faults, what was never reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from runner.journal import events
+from runner.journal.events import Event
+from runner.journal.samples import ProberLog, Samples
+from runner.timeline.fold import fold
+from runner.timeline.run import Run, Verdict
+from runner.timeline.windows import QUIET
+from tests.timeline.simulator import ORIGIN, Outage, Setting, World
+
+DOCUMENT = {
+    "version": 1,
+    "unknown": ["actors"],
+    "nodes": [{"slot": "head", "is_head": True, "state": "ALIVE"}],
+    "actors": [],
+    "applications": [{"name": "a", "status": "RUNNING"}],
+    "replicas": [{"state": "RUNNING", "actor_id": "r1"}],
+}
+
+
+@dataclass
+class Tape:
+    """Recordings out of memory."""
+
+    files: dict[str, Samples] = field(default_factory=dict)
+    log: ProberLog = QUIET
+
+    def series(self, file: str) -> Samples | None:
+        return self.files.get(file)
+
+    def prober(self, scenario: int) -> ProberLog:
+        return self.log
+
+
+def journal(*told: tuple[float, Event]) -> list[Event]:
+    return [replace(event, seq=number, t=at) for number, (at, event) in enumerate(told)]
+
+
+ASSERTS = [{"name": "few fail", "file": "s.yaml", "line": 9, "probe": "users", "failed": {"max": 0}}]
+PLAN = (
+    {"path": "steps[0]", "name": "start", "kind": "probe", "file": "s.yaml", "line": 5},
+    {"path": "steps[1]", "name": "kill", "kind": "kill", "file": "s.yaml", "line": 6},
+    {"path": "steps[2]", "name": "wait", "kind": "wait_for", "file": "s.yaml", "line": 7},
+    {
+        "path": "steps[3]",
+        "name": "claim",
+        "kind": "assert",
+        "file": "s.yaml",
+        "line": 8,
+        "cases": [{"name": "few fail", "file": "s.yaml", "line": 9}],
+    },
+)
+START = events.RunStart(
+    run="r", ftrun="0.1", wall=1e9, monotonic=ORIGIN / 1e9, inventory={"name": "local"}, argv=("x",), seed=3
+)
+SCENARIO = events.ScenarioStart(scenario=0, name="one", file="s.yaml", steps=PLAN)
+SERIES = {
+    "series": "service/new",
+    "endpoint": "service",
+    "role": "service",
+    "connection": "new",
+    "url": "http://127.0.0.1/",
+    "rate": 100.0,
+    "file": "samples/0/a",
+    "t0": 0.0,
+}
+PROBE = events.ProbeStart(scenario=0, probe="users", series=(SERIES,))
+
+
+def step(number: int, state: str | None = None) -> Event:
+    planned = PLAN[number]
+    if state is None:
+        return events.StepStart(
+            scenario=0,
+            path=planned["path"],
+            name=planned["name"],
+            step=planned["kind"],
+            file="s.yaml",
+            line=planned["line"],
+        )
+    return events.StepEnd(scenario=0, path=planned["path"], state=state)
+
+
+def intent(at: float) -> Event:
+    return events.FaultIntent(
+        scenario=0,
+        fault=0,
+        name="fault",
+        path="steps[1]",
+        fault_kind="kill",
+        how="crash",
+        target="node head",
+        hits=({"slot": "head", "says": "head (4711)"},),
+        intended=at,
+    )
+
+
+def whole(
+    cases: Sequence[dict] = ASSERTS, *, met=True, confirmed=True, state="finished", tail=None
+) -> list[Event]:
+    """A run in which the head is killed at 5 s, is back at 8 s, and that is asserted at 12 s."""
+    return journal(
+        (0.0, START),
+        (0.0, SCENARIO),
+        (0.0, step(0)),
+        (0.0, PROBE),
+        (2.0, events.ProbeSteady(scenario=0, probe="users", at=2.0)),
+        (2.0, step(0, "ok")),
+        (3.0, events.Observation(scenario=0, asked=2.9, document=DOCUMENT)),
+        (5.0, step(1)),
+        (5.0, intent(5.0)),
+        (5.01, events.FaultInjected(fault=0, at=5.0)),
+        (5.02, events.FaultConfirmed(fault=0, confirmed=confirmed, why="" if confirmed else "its pid is there")),
+        (5.1, step(1, "ok")),
+        (5.1, step(2)),
+        (8.0, events.Observation(scenario=0, asked=7.9, same_as=6)),
+        *([(8.0, events.FaultRecovered(fault=0, at=8.0))] if met else []),
+        (8.1, events.WaitEnd(scenario=0, path="steps[2]", met=met, waited="recovered: fault", mismatch="" if met else "no head")),
+        (8.1, step(2, "ok" if met else "unmet")),
+        (12.0, step(3)),
+        (12.0, events.AssertMark(scenario=0, path="steps[3]", cases=tuple(cases), observation=13)),
+        (12.0, step(3, "ok")),
+        (15.0, events.ProbeStop(scenario=0, probe="users", at=15.0)),
+        (15.0, events.ScenarioEnd(scenario=0, state=state)),
+        (15.0, tail or events.RunEnd(state=state)),
+    )  # fmt: skip
+
+
+def tape(*outages: Outage, **more) -> Tape:
+    samples, stalls = World(Setting(), list(outages), **more).record()
+    return Tape({"samples/0/a": samples}, ProberLog(stalls, {0: ""}, {}, {"users": ORIGIN + 15 * 10**9}, ()))
+
+
+def only(run: Run):
+    assert len(run.scenarios) == 1
+    return run.scenarios[0]
+
+
+def test_a_run_without_a_failure_passes():
+    run = fold(whole(), tape())
+    assert (run.verdict, run.exit_code, run.state) == (Verdict.PASS, 0, "finished")
+    scenario = only(run)
+    assert scenario.judged == 2
+    assert [each.state for each in scenario.steps] == ["ok"] * 4
+    assert scenario.assertions[0].case == "one@local: few fail"
+    series = scenario.probes[0].series[0]
+    assert series.scope == (2.0, 15.0)
+    assert series.windows == ()
+    assert series.resolution == pytest.approx(0.0105, abs=0.002)
+
+
+def test_an_outage_before_the_mark_fails_and_one_after_it_does_not():
+    before, after = (
+        fold(whole(), tape(Outage(6.0, 6.5, "refused"))),
+        fold(whole(), tape(Outage(13.0, 13.5, "refused"))),
+    )
+    assert (before.verdict, before.exit_code) == (Verdict.FAIL, 1)
+    assert only(before).assertions[0].actual.startswith("service/new: 50")
+    assert (after.verdict, after.exit_code) == (Verdict.PASS, 0)
+    assert len(only(after).probes[0].series[0].windows) == 1
+
+
+def test_what_fails_before_steady_is_out_of_scope():
+    assert fold(whole(), tape(Outage(1.0, 1.5, "refused"))).verdict is Verdict.PASS
+
+
+def test_a_blind_prober_leaves_it_unknown():
+    run = fold(whole(), tape(freezes=[(6.0, 7.0)]))
+    assert (run.verdict, run.exit_code) == (Verdict.UNKNOWN, 3)
+    blind = only(run).probes[0].series[0].blind
+    assert [each.causes for each in blind] == [("stall",)]
+
+
+def test_an_unmet_wait_after_a_fault_fails():
+    run = fold(whole(met=False), tape())
+    assert (run.verdict, run.exit_code) == (Verdict.FAIL, 1)
+    assert "no head" in only(run).message
+
+
+def test_an_unmet_wait_before_any_fault_is_unknown():
+    told = journal(
+        (0.0, START),
+        (0.0, SCENARIO),
+        (1.0, events.WaitEnd(scenario=0, path="steps[2]", met=False, waited="app", after_fault=False)),
+        (1.0, step(2, "unmet")),
+        (2.0, events.ScenarioEnd(scenario=0, state="finished")),
+        (2.0, events.RunEnd(state="finished")),
+    )
+    run = fold(told, Tape())
+    assert (run.verdict, run.exit_code) == (Verdict.UNKNOWN, 3)
+
+
+def test_a_fault_that_was_not_confirmed_leaves_it_unknown():
+    run = fold(whole(confirmed=False), tape())
+    assert run.verdict is Verdict.UNKNOWN
+    assert only(run).faults[0].confirmed is False
+
+
+def test_a_fault_that_was_intended_only_was_not_injected():
+    told = [event for event in whole() if event.seq <= 8]
+    fault = only(fold(told, tape())).faults[0]
+    assert (fault.intended, fault.injected, fault.hits) == (5.0, None, ("head (4711)",))
+
+
+def test_an_assertion_never_reached_is_unknown_and_says_so():
+    told = [event for event in whole() if event.t < 12.0]
+    run = fold(told, tape())
+    assert run.state == "killed"
+    assert run.exit_code == 3
+    assertion = only(run).assertions[0]
+    assert (assertion.verdict, assertion.actual) == (Verdict.UNKNOWN, "never reached")
+    assert [each.state for each in only(run).steps][-1] == "not_reached"
+
+
+def test_a_fail_stands_in_a_run_that_was_killed():
+    told = [event for event in whole() if event.t <= 12.0]
+    run = fold(told, tape(Outage(6.0, 6.5, "refused")))
+    assert (run.state, run.verdict, run.exit_code) == ("killed", Verdict.FAIL, 1)
+
+
+def test_an_interrupted_run_exits_2_whatever_it_found():
+    run = fold(whole(state="interrupted"), tape(Outage(6.0, 6.5, "refused")))
+    assert (run.verdict, run.exit_code) == (Verdict.FAIL, 2)
+
+
+def test_a_scenario_in_error_is_unknown():
+    run = fold(whole(state="error"), tape())
+    assert (run.verdict, run.exit_code) == (Verdict.UNKNOWN, 3)
+
+
+def test_a_skipped_scenario_is_no_error():
+    other = replace(SCENARIO, scenario=1, name="two")
+    told = whole()
+    told[-1:-1] = [other, events.ScenarioEnd(scenario=1, state="skipped", message="needs Kubernetes")]
+    run = fold(journal(*((event.t, event) for event in told)), tape())
+    assert (run.verdict, run.exit_code) == (Verdict.PASS, 0)
+    assert run.scenarios[1].assertions == ()
+
+
+def test_nothing_judged_is_unknown():
+    told = journal(
+        (0.0, START),
+        (0.0, SCENARIO),
+        (0.0, step(3)),
+        (0.0, step(3, "skipped")),
+        (2.0, events.ScenarioEnd(scenario=0, state="finished")),
+        (2.0, events.RunEnd(state="finished")),
+    )
+    run = fold(told, Tape())
+    assert only(run).assertions == ()
+    assert (run.verdict, run.exit_code) == (Verdict.UNKNOWN, 3)
+
+
+def test_fold_works_after_every_event():
+    told, recorded = whole(), tape(Outage(6.0, 6.5, "refused"))
+    verdicts = [fold(told[:length], recorded).verdict for length in range(len(told) + 1)]
+    assert set(verdicts[:18]) == {Verdict.UNKNOWN}
+    assert set(verdicts[20:]) == {Verdict.FAIL}
+
+
+def test_a_missing_sample_file_is_no_evidence():
+    run = fold(whole(), Tape())
+    assert run.verdict is Verdict.UNKNOWN
+    series = only(run).probes[0].series[0]
+    assert (series.samples, series.resolution, series.blind[0].causes) == (0, None, ("no sample file",))
+
+
+CLAIMS = {
+    "failed": ({"probe": "users", "failed": {"max": 60}}, Verdict.PASS),
+    "failed too few": ({"probe": "users", "failed": {"min": 60}}, Verdict.FAIL),
+    "longest": ({"probe": "users", "longest": {"max": 0.6}}, Verdict.PASS),
+    "longest in doubt": ({"probe": "users", "longest": {"max": 0.5}}, Verdict.UNKNOWN),
+    "longest broken": ({"probe": "users", "longest": {"max": 0.4}}, Verdict.FAIL),
+    "total": ({"probe": "users", "total": {"max": 0.6}}, Verdict.PASS),
+    "count": ({"probe": "users", "count": {"max": 1}}, Verdict.PASS),
+    "count broken": ({"probe": "users", "count": {"max": 0}}, Verdict.FAIL),
+    "success": ({"probe": "users", "success": {"min": 0.9}}, Verdict.PASS),
+    "success broken": ({"probe": "users", "success": {"min": 0.99}}, Verdict.FAIL),
+    "latency": ({"probe": "users", "latency": {"percentile": 99, "max": 0.02}}, Verdict.PASS),
+    "latency broken": ({"probe": "users", "latency": {"percentile": 99, "max": 0.001}}, Verdict.FAIL),
+    "before": ({"probe": "users", "failed": {"max": 0}, "during": {"fault": 0, "phase": "before"}}, Verdict.PASS),
+    "during": ({"probe": "users", "failed": {"max": 0}, "during": {"fault": 0, "phase": "during"}}, Verdict.FAIL),
+    "after": ({"probe": "users", "failed": {"max": 0}, "during": {"fault": 0, "phase": "after"}}, Verdict.PASS),
+    "no such fault": ({"probe": "users", "failed": {"max": 0}, "during": {"fault": 7, "phase": "after"}}, Verdict.UNKNOWN),
+    "no such probe": ({"probe": "others", "failed": {"max": 0}}, Verdict.UNKNOWN),
+    "no such endpoint": ({"probe": "users", "endpoint": "head", "failed": {"max": 0}}, Verdict.UNKNOWN),
+    "replicas": ({"probe": "users", "same_identities": 0}, Verdict.PASS),
+    "recovery": ({"recovery": {"fault": 0, "max": 3.5}}, Verdict.PASS),
+    "recovery too late": ({"recovery": {"fault": 0, "max": 2.5}}, Verdict.FAIL),
+    "equals": ({"state": "$.applications[0].status", "equals": "RUNNING"}, Verdict.PASS),
+    "equals not": ({"state": "$.applications[0].status", "equals": "DEPLOYING"}, Verdict.FAIL),
+    "count matches": ({"state": "$.nodes[?(@.is_head==true)]", "count": 1}, Verdict.PASS),
+    "unknown list": ({"state": "$.actors[*]", "count": 0}, Verdict.UNKNOWN),
+    "ray says": ({"ray_state": {"resource": "actors", "path": "$[*].state"}, "all": "ALIVE"}, Verdict.UNKNOWN),
+    "that": ({"that": {"text": "1 < 2", "value": True}}, Verdict.PASS),
+    "that not": ({"that": {"text": "1 > 2", "value": False}}, Verdict.FAIL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_each_claim(claim):
+    case, verdict = CLAIMS[claim]
+    run = fold(
+        whole([{"name": claim, "file": "s.yaml", "line": 9, **case}]), tape(Outage(6.0, 6.5, "refused"))
+    )
+    assertion = only(run).assertions[0]
+    assert assertion.verdict is verdict, assertion
+    assert assertion.expected
+    assert assertion.actual
+    assert verdict is not Verdict.UNKNOWN or assertion.why
