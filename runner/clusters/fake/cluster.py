@@ -158,13 +158,12 @@ class Fake:
         undo = None
         match action.kind, arguments:
             case "node", {"slot": slot} if self.world.up(slot, self.now()):
-                hits = [Hit(slot, "head" if slot == "head" else "worker", f"{slot}, 3 processes")]
+                ids = {"node_id": self.world.node_id(slot, self.now())}
+                hits = [Hit(slot, "head" if slot == "head" else "worker", f"{slot}, 3 processes", ids)]
                 undo = Undo("start_node", {"slot": slot}, f"start {slot}")
             case "actor", {"role": "replica"}:
                 replicas = self._replicas(action)
-                hits = [
-                    Hit(each.slot, "replica", f"replica {each.number} of {each.app}") for each in replicas
-                ]
+                hits = [self._hit(each) for each in replicas]
             case "actor", {"role": "controller"}:
                 hits = [Hit("head", "controller", "the Serve controller")]
             case "actor", {"role": "proxy"}:
@@ -177,6 +176,11 @@ class Fake:
         if not hits:
             raise ClusterError(f"There is nothing here that {action.kind} {dict(arguments)} could hit.")
         return ArmedFault(tuple(hits), undo, self, action, replicas)
+
+    def _hit(self, replica: Replica) -> Hit:
+        pid = self.world.pid(replica, self.now())
+        says = f"replica {replica.number} of {replica.app}"
+        return Hit(replica.slot, "replica", says, {"actor_id": f"actor-{pid}", "pid": pid})
 
     def _replicas(self, action: Action) -> list[Replica]:
         """Give the replicas an action means: all that match, or one of them, drawn with the seed."""

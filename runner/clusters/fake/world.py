@@ -154,7 +154,7 @@ class World:
                 self._replica(replica, at) for replica in self.replicas if self._placed(replica, at)
             ],
             "proxies": [
-                {"node_id": self._node_id(slot, at), "slot": slot, "status": "HEALTHY", "actor_id": None}
+                {"node_id": self.node_id(slot, at), "slot": slot, "status": "HEALTHY", "actor_id": None}
                 for slot in self.nodes
                 if self.applications and self.up(slot, at) and not within(self.proxies[slot], at)
             ],
@@ -163,7 +163,8 @@ class World:
         shown = {name: [] if name in unknown else rows for name, rows in lists.items()}
         return {"version": 1, "unknown": list(unknown)} | shown
 
-    def _node_id(self, slot: str, at: float) -> str:
+    def node_id(self, slot: str, at: float) -> str:
+        """Give the id of a node's present life."""
         return f"{slot}.{self.generation(self.nodes[slot], at)}"
 
     def _nodes(self, at: float) -> list[dict[str, Json]]:
@@ -199,7 +200,7 @@ class World:
             "state": "RESTARTING" if dead else "ALIVE",
             "dead": False,
             "pid": 10 + restarts,
-            "node_id": self._node_id("head", at),
+            "node_id": self.node_id("head", at),
             "slot": "head",
             "restarts": restarts,
         }
@@ -212,7 +213,7 @@ class World:
                 "state": "ALIVE" if self.runs(replica, at) else "PENDING_CREATION",
                 "dead": False,
                 "pid": self.pid(replica, at),
-                "node_id": self._node_id(replica.slot, at),
+                "node_id": self.node_id(replica.slot, at),
                 "slot": replica.slot,
                 "restarts": 0,
             }
@@ -233,7 +234,7 @@ class World:
             "state": "RUNNING" if self.runs(replica, at) else "STARTING",
             "actor_id": f"actor-{pid}",
             "pid": pid,
-            "node_id": self._node_id(replica.slot, at),
+            "node_id": self.node_id(replica.slot, at),
             "slot": replica.slot,
         }
 
