@@ -1,0 +1,257 @@
+"""Run the prober against the server that goes down at known times; compare what is found with the truth."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.journal.samples import ProberLog, Samples, read_prober_log, read_samples
+from runner.timeline.evidence import gather, timing
+from runner.timeline.run import Window
+from runner.timeline.windows import analyse
+from tests.truth.server import KINDS
+
+ROOT = Path(__file__).parents[2]
+SERVER = Path(__file__).with_name("server.py")
+PROBER = ROOT / "runner" / "probes" / "prober.py"
+DELAYING = ("blackholed", "stalled", "hiccup")
+"""Outages that only delay answers: they count if longer than slow_after + 2 periods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to probe. Seconds; None for ftrun's default."""
+
+    rate: int = 100
+    timeout: float = 2.0
+    slow_after: float | None = None
+    blind_after: float | None = None
+    recover_after: float = 1.0
+
+    @property
+    def slow(self) -> float:
+        return self.timeout / 4 if self.slow_after is None else self.slow_after
+
+    @property
+    def blind(self) -> float:
+        return max(2 / self.rate, 0.1) if self.blind_after is None else self.blind_after
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A truth: nanoseconds of CLOCK_MONOTONIC."""
+
+    kind: str
+    down: int
+    up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one run left behind."""
+
+    settings: Settings
+    truth: tuple[Outage, ...]
+    hiccups: tuple[Outage, ...]
+    series: tuple[Samples, ...]
+    log: ProberLog
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a series says of one outage. Errors in seconds; None where no single window belongs to it."""
+
+    outage: Outage
+    connection: str
+    due: bool
+    """Long enough, and not beside a blind cell: it has to be found."""
+    windows: int
+    start_error: float | None = None
+    end_error: float | None = None
+    inside: bool | None = None
+    """Both edges and the length lie within their brackets."""
+    note: str = ""
+
+
+def schedule(seconds: float, seed: int) -> list[dict[str, float | str]]:
+    """Draw outages of every kind, 50 to 5000 ms, each length as likely as its double, with up time between."""
+    draw = random.Random(seed)
+    outages: list[dict[str, float | str]] = []
+    for kind in itertools.cycle(KINDS):
+        lasts, after = 0.05 * 100 ** draw.random(), draw.uniform(2.0, 3.0)
+        seconds -= lasts + after
+        if seconds < 0 and len(outages) >= len(KINDS):
+            return outages
+        outages.append({"kind": kind, "after": after, "lasts": lasts})
+    raise AssertionError
+
+
+def specification(port: int, connection: str, settings: Settings) -> dict[str, object]:
+    """Give the prober's specification of one series."""
+    url = f"http://127.0.0.1:{port}/"
+    return {
+        "run": "truth",
+        "probe": "truth",
+        "series": f"server/{connection}",
+        "endpoint": "server",
+        "connection": connection,
+        "url": url,
+        "url_shown": url,
+        "method": "GET",
+        "headers": {},
+        "body": None,
+        "period_ns": [10**9, settings.rate],
+        "timeout_ns": int(settings.timeout * 1e9),
+        "slow_after_ns": int(settings.slow * 1e9),
+        "blind_after_ns": int(settings.blind * 1e9),
+        "recover_after_ns": int(settings.recover_after * 1e9),
+        "max_in_flight": 2000,
+        "expect": {"status": [[200, 299]], "body": "truth"},
+        "identity": {"kind": "body"},
+        "file": f"{connection}.samples",
+    }
+
+
+@contextmanager
+def process(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that ends with its input."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            assert child.stdin is not None
+            child.stdin.close()
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def record(folder: Path, outages: Sequence[dict[str, float | str]], settings: Settings) -> Recording:
+    """Let the server go down as scheduled while the prober asks it over new and reused connections."""
+    # Below the ports that the kernel gives to clients, so that nobody takes it while the server is gone.
+    port = random.SystemRandom().randrange(20000, 30000)
+    truth: list[Outage] = []
+    with (
+        process(sys.executable, str(SERVER), str(port), json.dumps(list(outages))) as server,
+        process(sys.executable, "-I", str(PROBER), str(folder)) as prober,
+    ):
+        assert server.stdout is not None
+        assert prober.stdin is not None
+        assert prober.stdout is not None
+        json.loads(server.stdout.readline())
+
+        def say(**command: object) -> None:
+            prober.stdin.write(json.dumps(command) + "\n")
+            prober.stdin.flush()
+
+        prober.stdout.readline()
+        series = [specification(port, connection, settings) for connection in ("new", "reused")]
+        say(command="start", probe="truth", series=series)
+        prober.stdout.readline()
+        for number, line in enumerate(server.stdout):
+            said = json.loads(line)
+            if "done" in said:
+                break
+            truth.append(Outage(said["kind"], said["down"], said["up"]))
+            say(command="ping", id=number)
+            prober.stdout.readline()
+        try:
+            prober.wait(settings.recover_after + 1)  # it does not end: this lets the last window close
+        except subprocess.TimeoutExpired:
+            pass
+        say(command="stop", probe="truth")
+        prober.stdout.readline()
+    return Recording(
+        settings,
+        tuple(each for each in truth if each.kind != "hiccup"),
+        tuple(each for each in truth if each.kind == "hiccup"),
+        tuple(read_samples(folder / f"{connection}.samples") for connection in ("new", "reused")),
+        read_prober_log(folder / "prober.jsonl"),
+    )
+
+
+def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window]]]:
+    """Give what was found of each outage, and the windows (by connection) that belong to none."""
+    findings: list[Finding] = []
+    false: list[tuple[str, Window]] = []
+    settings = recording.settings
+    period = 1 / settings.rate
+    for samples in recording.series:
+        connection = samples.header["connection"]
+        evidence = gather(samples, recording.log.stalls)
+        t0 = int(samples.header["t0_ns"])
+        scope = (t0, max(int(samples.sent[-1]), recording.log.stops["truth"]))
+        found = analyse(evidence, timing(samples.header), scope=scope, zero=t0, log=recording.log)
+        unclaimed = list(found.windows)
+        for outage in recording.truth:
+            down, up = (outage.down - t0) / 1e9, (outage.up - t0) / 1e9
+            limit = 2 * period + (settings.slow if outage.kind in DELAYING else 0)
+            # What the server's own pauses and the prober's blindness touch proves nothing of either.
+            reach = settings.slow * 1e9
+            muddled = any(
+                h.up - h.down > reach / 2 and h.down < outage.up + reach and outage.down - reach < h.up
+                for h in recording.hiccups
+            )
+            dark = [b for b in found.blind if b.start < up + settings.slow and down - settings.slow < b.end]
+            windows = [w for w in found.windows if w.start.earliest <= up and down <= _latest(w, scope, t0)]
+            unclaimed = [w for w in unclaimed if w not in windows]
+            due = up - down >= limit and not muddled and not dark
+            note = "hiccup" if muddled else "blind" if dark else ""
+            if len(windows) != 1 or windows[0].end is None:
+                findings.append(Finding(outage, connection, due, len(windows), note=note))
+                continue
+            (window,) = windows
+            assert window.end is not None
+            inside = (
+                window.start.earliest <= down <= window.start.latest
+                and window.end.earliest <= up <= window.end.latest
+                and window.shortest <= up - down <= window.longest
+            )
+            findings.append(
+                Finding(
+                    outage,
+                    connection,
+                    due,
+                    1,
+                    abs(window.start.at - down),
+                    abs(window.end.at - up),
+                    inside,
+                    note,
+                )
+            )
+        false += [(connection, w) for w in unclaimed if not _explained(w, recording.hiccups, scope, t0)]
+    return findings, false
+
+
+def _latest(window: Window, scope: tuple[int, int], t0: int) -> float:
+    return window.end.latest if window.end else (scope[1] - t0) / 1e9
+
+
+def _explained(window: Window, hiccups: Sequence[Outage], scope: tuple[int, int], t0: int) -> bool:
+    """Whether the server itself says that it did not run then."""
+    return any(
+        window.start.earliest <= (h.up - t0) / 1e9 and (h.down - t0) / 1e9 <= _latest(window, scope, t0)
+        for h in hiccups
+    )
+
+
+def wrong(findings: Sequence[Finding], false: Sequence[tuple[str, Window]]) -> list[str]:
+    """Say what must not be: an outage missed or split, a truth outside its bracket, a window without outage."""
+    problems = []
+    for each in findings:
+        lasts = (each.outage.up - each.outage.down) / 1e9
+        what = f"{each.outage.kind} for {lasts:.3f} s over {each.connection} connections"
+        if each.due and each.windows != 1:
+            problems.append(f"{what}: {each.windows} windows instead of one")
+        if each.due and each.inside is False:
+            problems.append(f"{what}: the truth lies outside its bracket")
+    problems += [f"a window over {connection} connections that was no outage: {w}" for connection, w in false]
+    return problems
