@@ -48,10 +48,9 @@ class Refusal:
     given: Json
     choices: tuple[tuple[Path, str], ...] = ()
 
-    @property
-    def about_shape(self) -> bool:
-        """Whether it only says that the value is of another type than the last choice would have."""
-        return self.path == self.choices[-1][0] and (self.kind in EXPECTED or self.kind == "literal_error")
+    def about_shape(self, depth: int) -> bool:
+        """Whether it only says that the value is of another type than the choice at this depth would have."""
+        return self.path == self.choices[depth][0] and (self.kind in EXPECTED or self.kind == "literal_error")
 
 
 def validate(
@@ -146,9 +145,10 @@ def _chosen(refusals: Iterable[Refusal], depth: int = 0) -> Iterator[Refusal]:
             path, choice = refusal.choices[depth]
             unions.setdefault(path, {}).setdefault(choice, []).append(refusal)
     for choices in unions.values():
-        meant = [group for group in choices.values() if not any(each.about_shape for each in group)]
+        meant = [group for group in choices.values() if not any(each.about_shape(depth) for each in group)]
         if meant:
-            yield from _chosen(min(meant, key=len), depth + 1)
+            shortest: list[Refusal] = min(meant, key=len)
+            yield from _chosen(shortest, depth + 1)
         else:
             yield _combined([each for group in choices.values() for each in group])
 
