@@ -58,7 +58,8 @@ class Journal:
             {text for secret in secrets if secret for text in (secret, _encode(secret)[1:-1])}
         )
         self._subscribers: list[Subscriber] = []
-        self._broken = False
+        self.broken = False
+        """Whether the disk has refused a line: nothing more reaches the file."""
 
     @classmethod
     def create(
@@ -127,7 +128,7 @@ class Journal:
         return event
 
     def _write(self, line: bytes, *, durable: bool) -> None:
-        if self._broken:
+        if self.broken:
             if durable:
                 raise CannotRun("The journal cannot be written any more, so nothing may be broken any more.")
             return
@@ -138,7 +139,7 @@ class Journal:
             if durable:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._broken = True
+            self.broken = True
             raise CannotRun(
                 f"The journal cannot be written any more: {error.strerror or error}.",
                 help="Make room on the disk, or choose another place with --report-dir.",
@@ -147,6 +148,10 @@ class Journal:
     def subscribe(self, callback: Subscriber) -> None:
         """Call `callback` with every event from now on, after it was written."""
         self._subscribers.append(callback)
+
+    def unsubscribe(self, callback: Subscriber) -> None:
+        """Call it no more."""
+        self._subscribers.remove(callback)
 
     def close(self) -> None:
         """Close the file and give up its lock."""

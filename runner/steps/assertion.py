@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from runner.language.plan import Kind
+from runner.errors import FtrunError, Unreachable
+from runner.journal.events import AssertMark
+from runner.language.plan import Kind, Position
 from runner.language.types import (
     Duration,
     EndpointName,
@@ -18,6 +21,10 @@ from runner.language.types import (
     mistake,
 )
 from runner.steps.matching import Limit, Matching, listed
+from runner.steps.stage import TICK, Json, Stage
+
+if TYPE_CHECKING:
+    from runner.timeline.run import Assertion
 
 
 class Lasting(Model):
@@ -117,7 +124,7 @@ class Case(Matching):
         if len(subjects) != 1:
             raise mistake(
                 "case",
-                f"A case has exactly one of probe, state, ray_state, recovery, that; given: {listed(subjects)}.",
+                f"A case has one of probe, state, ray_state, recovery, that; given: {listed(subjects)}.",
             )
         limits = [name for name in (*_LIMITS, "count", "same_identities") if getattr(self, name) is not None]
         if self.probe is None:
@@ -157,3 +164,138 @@ def _expand(value: Any) -> Any:
 
 
 KIND = Kind("assert", Assert, expand=_expand)
+
+FRESH = 10.0
+"""Seconds that an assertion on the state document waits for an observation made after it was reached."""
+
+
+def title(case: Mapping[str, Any]) -> str:
+    """Give the name of a case: its own, else one made of what it asserts, without any measured value."""
+    if case.get("name"):
+        return str(case["name"])
+    said = []
+    for name, value in case.items():
+        if name in ("known", "name"):
+            continue
+        shown = (
+            ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else value
+        )
+        said.append(f"{name} {shown}")
+    return ", ".join(said)
+
+
+async def run(arguments: Assert, stage: Stage) -> Json:
+    """Mark the cases, and judge them as far as is known. Before the first fault a case must pass."""
+    after_fault = bool(stage.scene.faults)
+    reached = stage.journal.now()
+    if any(case.state is not None for case in arguments.cases):
+        await _observed(reached, stage)
+    if not after_fault:
+        await _ended(reached, stage)
+    mark = stage.journal.append(
+        AssertMark(
+            scenario=stage.number,
+            path=stage.path,
+            cases=tuple(_resolved(case, number, stage) for number, case in enumerate(arguments.cases)),
+            observation=stage.scene.observation.seq if stage.scene.observation is not None else None,
+            ray_state=await _ray_state(arguments.cases, stage),
+            after_fault=after_fault,
+        )
+    )
+    judged = _judged(mark.path, stage)
+    # What is expected to fail does not fail the step.
+    known = {case["name"] for case in mark.cases if case.get("known")}
+    verdicts = {each.name: each.verdict.value for each in judged}
+    counting = {name: verdict for name, verdict in verdicts.items() if name not in known}
+    wrong = [each for each in judged if each.verdict.value != "pass" and each.name in counting]
+    text = "; ".join(f"{each.name}: {each.verdict.value} ({each.actual or each.why})" for each in wrong)
+    if not after_fault and wrong:
+        stage.scene.withheld = f"before any fault, {text}"
+    if "fail" in counting.values():
+        raise Refuted(text)
+    return {"verdicts": verdicts, "message": text}
+
+
+class Refuted(FtrunError):  # noqa: N818 (a verdict, not a mishap)
+    """A case fails. A verdict, not control flow: the run goes on."""
+
+
+def _resolved(case: Case, number: int, stage: Stage) -> dict[str, Json]:
+    """Give a case as the journal holds it: faults as numbers, expressions with what they gave."""
+    assert stage.step is not None
+    position: Position = stage.step.positions.get(("cases", number), stage.step.position)
+    resolved = case.model_dump(mode="json", exclude_unset=True)
+    written = stage.step.raw.get("cases")
+    # As in the plan, where nothing is rendered yet, so that both have one name.
+    resolved["name"] = case.name or title(written[number] if isinstance(written, list | tuple) else resolved)
+    resolved |= {"file": position.file, "line": position.line}
+    if case.during is not None:
+        resolved["during"] = {"fault": _number(case.during.fault, stage), "phase": case.during.phase}
+    if case.recovery is not None:
+        resolved["recovery"] = {"fault": _number(case.recovery.fault, stage), "max": case.recovery.max}
+    if case.same_identities is not None:
+        resolved["same_identities"] = _number(case.same_identities, stage)
+    if case.latency is not None:
+        resolved["latency"] = case.latency.model_dump(mode="json")
+    if case.that is not None:
+        from runner.language.templates import evaluate
+
+        resolved["that"] = {"text": case.that, "value": evaluate(case.that, stage.variables)}
+    return resolved
+
+
+def _number(name: str, stage: Stage) -> int:
+    fault = stage.scene.fault(name)
+    if fault is None:
+        raise FtrunError(f'No fault "{name}" was injected before this assertion.')
+    return fault.number
+
+
+async def _ray_state(cases: Iterable[Case], stage: Stage) -> dict[str, Json] | None:
+    """Ask Ray for each resource that a case reads; what nobody answers for is left out."""
+    from runner.steps.ray_state import ask
+
+    answers = {}
+    for resource in {case.ray_state.resource for case in cases if case.ray_state is not None}:
+        try:
+            answers[resource] = await ask(stage.cluster, resource)
+        except Unreachable:
+            continue
+    return answers or None
+
+
+async def _observed(since: float, stage: Stage) -> None:
+    """Wait a little for an observation that was asked for from `since` on: an older one says less."""
+    while stage.journal.now() < since + FRESH:
+        if stage.scene.observation is not None and stage.scene.observation.asked >= since:
+            return
+        await stage.scene.changed(since + FRESH - stage.journal.now())
+
+
+async def _ended(since: float, stage: Stage) -> None:
+    """Wait until every request that was sent before `since` has ended, or must have."""
+    if not stage.scene.probes:
+        return
+    from runner.journal.samples import Recordings
+    from runner.steps import live
+
+    recordings = Recordings(stage.folder)
+    started = list(stage.scene.probes.values())
+    patience = max((float(series["timeout"]) for probe in started for series in probe.series), default=0.0)
+    while stage.journal.now() < since + patience + 1.0:
+        now = stage.journal.now()
+        if all(
+            each.until >= since
+            for each in live.streaks(recordings, started, zero=stage.journal.zero, now=now)
+        ):
+            return
+        await stage.scene.changed(TICK)
+
+
+def _judged(path: str, stage: Stage) -> list[Assertion]:
+    """Judge what is journalled so far, and give the cases of this mark."""
+    from runner.journal.samples import Recordings
+    from runner.timeline.fold import fold
+
+    run = fold(stage.journal.events, Recordings(stage.folder))
+    return [each for each in run.scenarios[-1].assertions if each.step == path]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from runner.errors import FtrunError
 from runner.language.plan import Kind
 from runner.language.types import Duration, Model
+from runner.steps.stage import Json, Stage
 
 
 class Exec(Model):
@@ -20,3 +22,19 @@ class Exec(Model):
 
 
 KIND = Kind("exec", Exec, expand=lambda value: value if isinstance(value, dict) else {"command": value})
+
+
+async def run(arguments: Exec, stage: Stage) -> Json:
+    """Run the command; raises FtrunError where its exit code is a wrong one."""
+    if "exec" not in stage.inventory.allow:
+        raise FtrunError(
+            "The inventory does not allow scenarios to run commands.",
+            help="Write `allow: [exec]` into the inventory, if you trust the scenario.",
+        )
+    completed = await stage.cluster.exec(arguments.command, where=arguments.where, timeout=arguments.timeout)
+    if completed.exit_code not in arguments.exit_codes:
+        said = (completed.stderr or completed.stdout).strip()[-2000:]
+        raise FtrunError(
+            f"The command ended with exit code {completed.exit_code}." + (f"\n{said}" if said else "")
+        )
+    return {"exit_code": completed.exit_code, "stdout": completed.stdout, "stderr": completed.stderr}

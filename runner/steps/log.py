@@ -6,8 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from runner.journal.events import Said
 from runner.language.plan import Kind
 from runner.language.types import Model
+from runner.steps.stage import Json, Stage
 
 
 class Log(Model):
@@ -18,3 +20,9 @@ class Log(Model):
 
 
 KIND = Kind("log", Log, expand=lambda value: value if isinstance(value, dict) else {"text": value})
+
+
+async def run(arguments: Log, stage: Stage) -> Json:
+    """Say it."""
+    stage.journal.append(Said(scenario=stage.number, level=arguments.level, text=arguments.text))
+    return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -69,3 +69,16 @@ class Matching(Model):
                 f"A path needs exactly one of equals, count, all, any; given: {listed(self.matchers)}.",
             )
         return self
+
+
+def mismatch(matching: Matching, document: Mapping[str, Any]) -> str | None:
+    """Say how what the path finds differs from what it must be; None where it does not."""
+    from runner.timeline.matching import match
+    from runner.timeline.run import Verdict
+
+    assert matching.path is not None
+    wanted = matching.model_dump(mode="json", include=set(matching.matchers))
+    found = match(wanted, matching.path, document)
+    if found.verdict is Verdict.PASS:
+        return None
+    return f"{found.actual}, where {found.expected}" + (f" ({found.why})" if found.why else "")

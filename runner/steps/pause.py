@@ -6,6 +6,7 @@ from pydantic import Field
 
 from runner.language.plan import Kind
 from runner.language.types import Duration, Model
+from runner.steps.stage import Json, Stage
 
 
 class Pause(Model):
@@ -15,3 +16,11 @@ class Pause(Model):
 
 
 KIND = Kind("pause", Pause, expand=lambda value: value if isinstance(value, dict) else {"duration": value})
+
+
+async def run(arguments: Pause, _stage: Stage) -> Json:
+    """Let the time pass."""
+    import asyncio
+
+    await asyncio.sleep(arguments.duration)
+    return {}

@@ -6,8 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from runner.errors import FtrunError
+from runner.journal.events import ProbeStart, ProbeSteady, ProbeStop
 from runner.language.plan import Kind
-from runner.language.types import Duration, Model, Scope, mistake, nearest
+from runner.language.types import Duration, Model, Scope, duration, mistake, nearest
+from runner.steps.stage import TICK, Json, Stage
 
 
 def _several(value: Any) -> Any:
@@ -52,3 +55,69 @@ class Probe(Model):
 
 
 KIND = Kind("probe", Probe)
+
+
+async def run(arguments: Probe, stage: Stage) -> Json:
+    """Start or stop; a probe that already runs, or does not run, is an error."""
+    if arguments.stop is not None:
+        names = tuple(stage.scene.probes) if "all" in arguments.stop else arguments.stop
+        for name in names:
+            await stop(name, stage)
+        return {"stopped": list(names)}
+    assert arguments.start is not None
+    if "all" in arguments.start:
+        names = tuple(name for name in stage.scenario.probes if name not in stage.scene.probes)
+    else:
+        names = arguments.start
+    for name in names:
+        await _start(name, stage)
+    if arguments.steady is not None:
+        await _steady(names, arguments.steady, arguments.timeout, stage)
+    return {"started": list(names)}
+
+
+async def _start(name: str, stage: Stage) -> None:
+    from runner.probes.session import selected
+
+    if name in stage.scene.probes:
+        raise FtrunError(f'The probe "{name}" runs already.', help="Stop it first, or start it once.")
+    if name not in stage.scenario.probes:
+        raise FtrunError(f'The scenario declares no probe "{name}".')
+    spec = stage.scenario.probes[name]
+    session = await stage.probing()
+    series = await session.start(spec, selected(spec, stage.facts.endpoints))
+    stage.journal.append(ProbeStart(scenario=stage.number, probe=name, series=series))
+
+
+async def stop(name: str, stage: Stage) -> None:
+    """Stop a probe; returns when all its deadlines have passed."""
+    if name not in stage.scene.probes:
+        raise FtrunError(f'The probe "{name}" does not run.')
+    session = await stage.probing()
+    at = await session.stop(name)
+    stage.journal.append(ProbeStop(scenario=stage.number, probe=name, at=at))
+
+
+async def _steady(names: tuple[str, ...], steady: float, timeout: float, stage: Stage) -> None:
+    """Wait until every series was wholly good for `steady` seconds; the probes' scope begins there."""
+    from runner.journal.samples import Recordings
+    from runner.steps import live
+
+    recordings = Recordings(stage.folder)
+    at = 0.0
+
+    async def check() -> str | None:
+        nonlocal at
+        started = [stage.scene.probes[name] for name in names]
+        found = live.streaks(recordings, started, zero=stage.journal.zero, now=stage.journal.now())
+        at = min((each.until for each in found), default=stage.journal.now())
+        # All of them together: the youngest streak counts up to what is known of every series.
+        since = max((each.since for each in found if each.since is not None), default=at)
+        if (said := live.not_good(found, at_least=steady)) is not None or at - since < steady:
+            return said or f"the probes have been good together for {at - since:.1f} s only"
+        return None
+
+    waited = f"{', '.join(names)} good for {duration(steady)}"
+    await stage.until(check, timeout=timeout, waited=waited, tick=TICK)
+    for name in names:
+        stage.journal.append(ProbeSteady(scenario=stage.number, probe=name, at=at))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
+from runner.errors import FtrunError, Unmet, Unreachable
+from runner.journal.events import FaultRecovered
 from runner.language.plan import Kind
-from runner.language.types import Duration, EndpointName, FaultName, Model, ProbeName, mistake
-from runner.steps.matching import Matching
+from runner.language.types import Duration, EndpointName, FaultName, Model, ProbeName, duration, mistake
+from runner.steps import recovery
+from runner.steps.matching import Matching, mismatch
+from runner.steps.stage import TICK, Check, Json, Stage
+
+if TYPE_CHECKING:
+    from runner.journal.samples import Recordings
+    from runner.steps.scene import Fault
 
 
 class Members(Model):
@@ -72,3 +80,176 @@ def _expand(value: Any) -> Any:
 
 
 KIND = Kind("wait_for", WaitFor, expand=_expand)
+
+
+async def run(arguments: WaitFor, stage: Stage) -> Json:
+    """Wait until all of it holds at once; raises Unmet with the last mismatch."""
+    checks = [check for check in _checks(arguments, stage) if check is not None]
+
+    async def check() -> str | None:
+        for each in checks:
+            if (said := await each()) is not None:
+                return said
+        return None
+
+    began = stage.journal.now()
+    await stage.until(check, timeout=arguments.timeout, waited=described(arguments), tick=TICK)
+    if arguments.recovered is not None:
+        fault = _fault(arguments.recovered, stage)
+        stage.journal.append(FaultRecovered(fault=fault.number, at=stage.journal.now()))
+    return {"waited": round(stage.journal.now() - began, 6)}
+
+
+def described(arguments: WaitFor) -> str:
+    """Say for people what is waited for."""
+    parts = []
+    if arguments.app is not None:
+        parts.append(f"application {arguments.app}")
+    if arguments.members is not None:
+        given = arguments.members.model_dump(exclude_none=True)
+        parts.append(", ".join(f"{number} {role}" for role, number in given.items()))
+    if arguments.recovered is not None:
+        parts.append(f"the cluster recovered from {arguments.recovered}")
+    if arguments.probe is not None:
+        parts.append(f"probe {arguments.probe.name} good for {duration(arguments.probe.good_for)}")
+    if arguments.path is not None:
+        parts.append(f"{arguments.path} {arguments.matchers[0]} {getattr(arguments, arguments.matchers[0])}")
+    if arguments.endpoint is not None:
+        parts.append(f"{arguments.endpoint.name} answering {arguments.endpoint.status}")
+    if arguments.log is not None:
+        parts.append(f"{arguments.log.of} saying /{arguments.log.matches}/")
+    if arguments.job is not None:
+        parts.append(f"job {arguments.job}")
+    return " and ".join(parts)
+
+
+def _fault(name: str, stage: Stage) -> Fault:
+    fault = stage.scene.fault(name)
+    if fault is None:
+        raise FtrunError(f'No fault "{name}" was injected, so nothing can recover from it.')
+    return fault
+
+
+def _checks(arguments: WaitFor, stage: Stage) -> list[Check | None]:
+    """Give the checks of what is asked for, the cheap ones first."""
+    from runner.journal.samples import Recordings
+
+    recordings = Recordings(stage.folder)
+    return [
+        _job(arguments.job, stage) if arguments.job is not None else None,
+        _documents(arguments, stage) if arguments.app or arguments.members or arguments.state else None,
+        _log(arguments.log, stage) if arguments.log is not None else None,
+        _recovered(arguments.recovered, recordings, stage) if arguments.recovered is not None else None,
+        _good(arguments.probe, recordings, stage) if arguments.probe is not None else None,
+        _answering(arguments.endpoint, stage) if arguments.endpoint is not None else None,
+        _ray_state(arguments, stage) if arguments.ray_state is not None else None,
+    ]
+
+
+def _documents(arguments: WaitFor, stage: Stage) -> Check:
+    async def check() -> str | None:
+        document = stage.scene.fresh
+        if document is None:
+            return "the cluster has said nothing since the last fault or deployment"
+        return (
+            (recovery.applications(document, arguments.app) if arguments.app else None)
+            or (recovery.members(document, arguments.members.model_dump()) if arguments.members else None)
+            or (mismatch(arguments, document) if arguments.state else None)
+        )
+
+    return check
+
+
+def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
+    from runner.steps import live
+
+    fault = _fault(name, stage)
+
+    async def check() -> str | None:
+        document = stage.scene.fresh
+        if document is None:
+            return "the cluster has said nothing since the fault"
+        if fault.before is not None and (said := recovery.missing(document, fault.before, fault.hits)):
+            return said
+        found = live.streaks(
+            recordings, stage.scene.probes.values(), zero=stage.journal.zero, now=stage.journal.now()
+        )
+        since_fault = [each for each in found if each.until > stage.scene.floor]
+        if len(since_fault) < len(found):
+            return "the probes have no answers since the fault yet"
+        return live.not_good(found)
+
+    return check
+
+
+def _good(probe: Good, recordings: Recordings, stage: Stage) -> Check:
+    from runner.steps import live
+
+    async def check() -> str | None:
+        if probe.name not in stage.scene.probes:
+            raise Unmet(f"the probe {probe.name} does not run")
+        found = live.streaks(
+            recordings, [stage.scene.probes[probe.name]], zero=stage.journal.zero, now=stage.journal.now()
+        )
+        floor = stage.scene.floor
+        if said := live.not_good(found, at_least=probe.good_for):
+            return said
+        late = [each.series for each in found if each.until - floor < probe.good_for]
+        return f"probe {late[0]} has not been good for long enough since the fault" if late else None
+
+    return check
+
+
+def _answering(endpoint: Answering, stage: Stage) -> Check:
+    async def check() -> str | None:
+        try:
+            answer = await stage.cluster.http(endpoint.name, "GET", endpoint.path, timeout=2.0)
+        except Unreachable as error:
+            return error.message
+        return None if answer.status == endpoint.status else f"{endpoint.name} answers {answer.status}"
+
+    return check
+
+
+def _log(log: Log, stage: Stage) -> Check:
+    import re
+
+    pattern = re.compile(log.matches)
+
+    async def check() -> str | None:
+        for event in stage.scene.happenings:
+            if event.source == log.of and event.at >= stage.scene.floor and pattern.search(event.text):
+                return None
+        return f"{log.of} has said nothing that matches /{log.matches}/"
+
+    return check
+
+
+def _job(name: str, stage: Stage) -> Check:
+    async def check() -> str | None:
+        if name not in stage.jobs:
+            raise Unmet(f"no background step registers {name}")
+        job = stage.jobs[name]
+        if not job.done():
+            return f"job {name} still runs"
+        if (error := job.result()) is not None:
+            raise Unmet(f"job {name} failed: {error.message}")
+        return None
+
+    return check
+
+
+def _ray_state(arguments: WaitFor, stage: Stage) -> Check:
+    from runner.steps.ray_state import ask
+
+    assert arguments.ray_state is not None
+    resource = arguments.ray_state.resource
+
+    async def check() -> str | None:
+        try:
+            answer = await ask(stage.cluster, resource)
+        except Unreachable as error:
+            return error.message
+        return mismatch(arguments, answer)
+
+    return check

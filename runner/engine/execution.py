@@ -1,0 +1,277 @@
+"""Runs the steps and blocks of one scenario, with everything that may modify them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from runner.engine.injection import Withheld, inject
+from runner.engine.undo import Undos
+from runner.errors import FtrunError, Unmet
+from runner.journal.events import StepEnd, StepStart
+from runner.language.plan import Block, Catalogue, Node, Step
+from runner.language.types import duration
+from runner.steps.assertion import Refuted
+from runner.steps.catalogue import RUNS
+from runner.steps.stage import Stage
+
+Json = Any
+Variables = Mapping[str, Json]
+
+ALWAYS = 60.0
+"""Seconds that `always` may take once its block was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a block hands down: its variables, and where its instance stands in the plan."""
+
+    values: Variables = field(default_factory=dict)
+    planned: str = ""
+    actual: str = ""
+
+    def path(self, node: Node) -> str:
+        """Give the path of a node within this instance of its block."""
+        return self.actual + node.path[len(self.planned) :]
+
+    def having(self, **values: Json) -> Scope:
+        """Give the same with more variables."""
+        return replace(self, values={**self.values, **values})
+
+
+class Execution:
+    """The steps of one scenario as they run. `stage` is what all of them share."""
+
+    def __init__(
+        self, stage: Stage, kinds: Catalogue, undos: Undos, group: asyncio.TaskGroup, draw: random.Random
+    ) -> None:
+        self._stage = stage
+        self._kinds = kinds
+        self._undos = undos
+        self._group = group
+        self._draw = draw
+        self._registered: dict[str, Json] = {}
+
+    async def run(self, nodes: Sequence[Node], scope: Scope | None = None) -> None:
+        """Run the nodes in order; raises what ended them early, once the asserts that follow are judged."""
+        scope = scope or Scope()
+        for index, node in enumerate(nodes):
+            try:
+                await self._node(node, scope)
+            except FtrunError:
+                await self._judge(nodes[index + 1 :], scope)
+                raise
+
+    async def _judge(self, nodes: Sequence[Node], scope: Scope) -> None:
+        """Reach the asserts among nodes that will not run; before a fault nobody may judge any more."""
+        if not self._stage.scene.faults:
+            return
+        for node in nodes:
+            if isinstance(node, Block):
+                await self._judge(node.block, replace(scope, planned=node.path, actual=scope.path(node)))
+            elif node.kind == "assert":
+                try:
+                    await self._node(node, scope)
+                except FtrunError:
+                    continue  # its end is in the journal
+
+    def _variables(self, scope: Scope) -> dict[str, Json]:
+        return {**self._stage.scenario.vars, **self._registered, **scope.values}
+
+    async def _node(self, node: Node, scope: Scope) -> None:
+        """Run a node as often as its loop says."""
+        from runner.language.templates import evaluate, render
+
+        modifiers = node.modifiers
+        try:
+            if modifiers.vars:
+                scope = scope.having(**render(dict(modifiers.vars), self._variables(scope)))
+            if not all(evaluate(text, self._variables(scope)) for text in modifiers.when):
+                self._begin(node, scope.path(node), scope)
+                self._end(scope.path(node), "skipped", "`when` does not hold.")
+                self._register(node, {"skipped": True, "failed": False})
+                return
+            items = None if modifiers.loop is None else render(modifiers.loop, self._variables(scope))
+            if items is not None and not isinstance(items, list):
+                raise FtrunError(f"`loop` needs a list, not {items!r:.80}.")
+        except FtrunError as error:
+            self._begin(node, scope.path(node), scope)
+            self._end(scope.path(node), "error", error.message)
+            raise
+        if modifiers.background:
+            self._stage.jobs[modifiers.register or modifiers.name or node.path] = self._group.create_task(
+                self._job(node, scope, items)
+            )
+        else:
+            await self._instances(node, scope, items)
+
+    async def _job(self, node: Node, scope: Scope, items: list[Json] | None) -> FtrunError | None:
+        """Run a node in the background; give what ended it early."""
+        try:
+            await self._instances(node, scope, items)
+        except FtrunError as error:
+            return error
+        return None
+
+    async def _instances(self, node: Node, scope: Scope, items: list[Json] | None) -> None:
+        path = scope.path(node)
+        if items is None:
+            self._register(node, await self._attempts(node, scope, path))
+            return
+        results = []
+        for number, item in enumerate(items, start=1):
+            results.append(await self._attempts(node, scope.having(item=item), f"{path}#{number}"))
+        self._register(node, {"results": results, "failed": any(each["failed"] for each in results)})
+
+    async def _attempts(self, node: Node, scope: Scope, path: str) -> dict[str, Json]:
+        """Run one instance, again as often as `retries` says; give the result of the last."""
+        retry = node.modifiers.retry
+        for number in range(1, (retry.retries if retry else 0) + 1):
+            numbered = path if number == 1 else f"{path}#{number}"
+            result, again = await self._instance(node, scope, numbered, last=False)
+            if not again:
+                return result
+            assert retry is not None
+            await asyncio.sleep(retry.delay)
+        last = path if retry is None or not retry.retries else f"{path}#{retry.retries + 1}"
+        result, _ = await self._instance(node, scope, last, last=True)
+        return result
+
+    async def _instance(
+        self, node: Node, scope: Scope, path: str, *, last: bool
+    ) -> tuple[dict[str, Json], bool]:
+        """Run a node once, journalled; give its result, and whether it has to be tried again."""
+        modifiers = node.modifiers
+        forgiven = modifiers.ignore_errors or not last
+        result: dict[str, Json] = {"failed": False, "skipped": False}
+        self._begin(node, path, scope)
+        try:
+            result |= await self._within(node, scope, path, forgiven=forgiven)
+            if modifiers.retry is not None:
+                self._hold(modifiers.retry.until, modifiers.register or "result", result, scope)
+        except asyncio.CancelledError:
+            self._end(path, "cancelled")
+            raise
+        except Refuted as error:
+            # A verdict, not control flow: the run goes on.
+            self._end(path, "failed", error.message)
+            return {"failed": True, "skipped": False, "message": error.message}, False
+        except Withheld as error:
+            self._end(path, "withheld", error.message)
+            raise
+        except FtrunError as error:
+            if forgiven and not self._stage.journal.broken:
+                self._end(path, "ignored", error.message)
+                return {"failed": True, "skipped": False, "message": error.message}, not last
+            if isinstance(error, Unmet) and not self._stage.scene.faults:
+                self._stage.scene.withheld = self._stage.scene.withheld or error.message
+            self._end(path, "unmet" if isinstance(error, Unmet) else "error", error.message)
+            raise
+        except Exception as error:
+            self._end(path, "error", f"This is a bug of ftrun: {type(error).__name__}: {error}")
+            raise
+        message = result.pop("message", "")
+        shown = None if modifiers.no_log else result
+        end = self._end(path, "ok", "" if modifiers.no_log else message, shown)
+        # Journal first, read back; what may not be logged is known to this run alone.
+        return (result if modifiers.no_log else end.result), False
+
+    def _hold(self, until: str, name: str, result: Json, scope: Scope) -> None:
+        from runner.language.templates import evaluate
+
+        if not evaluate(until, {**self._variables(scope), name: result}):
+            raise Unmet(f"`{until}` does not hold.")
+
+    async def _within(self, node: Node, scope: Scope, path: str, *, forgiven: bool) -> dict[str, Json]:
+        """Run a node within its timeout."""
+        limit = node.modifiers.timeout
+        try:
+            async with asyncio.timeout(limit) as timer:
+                if isinstance(node, Block):
+                    await self._block(node, replace(scope, planned=node.path, actual=path))
+                    return {}
+                return await self._step(node, scope, path, forgiven=forgiven)
+        except TimeoutError:
+            if not timer.expired() or limit is None:
+                raise
+            raise FtrunError(f"It took longer than its timeout of {duration(limit)}.") from None
+
+    async def _step(self, step: Step, scope: Scope, path: str, *, forgiven: bool) -> dict[str, Json]:
+        variables = self._variables(scope)
+        stage = replace(self._stage, step=step, path=path, variables=variables, forgiven=forgiven)
+        if step.is_fault and self._stage.scene.withheld and not self._stage.scene.faults:
+            raise Withheld(f"The fault was withheld: {self._stage.scene.withheld}")
+        arguments = self._arguments(step, variables)
+        if step.is_fault:
+            given = await inject(arguments, stage, self._undos, self._draw)
+        else:
+            given = await RUNS[step.kind](arguments, stage)
+        assert isinstance(given, dict)
+        return given
+
+    def _arguments(self, step: Step, variables: Variables) -> BaseModel:
+        if step.arguments is not None:
+            return step.arguments
+        from runner.language.arguments import resolve
+
+        return resolve(step, variables, self._kinds[step.kind])
+
+    async def _block(self, block: Block, scope: Scope) -> None:
+        """Run a block; `rescue` takes errors, not verdicts nor withheld faults; `always` runs in any case."""
+        try:
+            try:
+                await self.run(block.block, scope)
+            except Withheld:
+                raise
+            except FtrunError as error:
+                if not block.rescue or self._stage.journal.broken:
+                    raise
+                await self.run(block.rescue, scope.having(error=error.message))
+        except asyncio.CancelledError:
+            async with asyncio.timeout(ALWAYS):
+                await self.run(block.always, scope)
+            raise
+        except BaseException:
+            await self.run(block.always, scope)
+            raise
+        await self.run(block.always, scope)
+
+    def _register(self, node: Node, result: Json) -> None:
+        if node.modifiers.register is not None:
+            self._registered[node.modifiers.register] = result
+
+    def _begin(self, node: Node, path: str, scope: Scope) -> None:
+        self._stage.journal.append(
+            StepStart(
+                scenario=self._stage.number,
+                path=path,
+                name=self._named(node, scope),
+                step=node.kind if isinstance(node, Step) else "block",
+                file=node.position.file,
+                line=node.position.line,
+            )
+        )
+
+    def _named(self, node: Node, scope: Scope) -> str:
+        """Give the name for people; one whose template fails is shown as written."""
+        name = node.modifiers.name
+        if name is None:
+            return node.kind if isinstance(node, Step) else "block"
+        if "{{" not in name or node.modifiers.no_log:
+            return name
+        from runner.language.templates import render
+
+        try:
+            return str(render(name, self._variables(scope)))
+        except FtrunError:
+            return name
+
+    def _end(self, path: str, state: str, message: str = "", result: Json = None) -> StepEnd:
+        return self._stage.journal.append(
+            StepEnd(scenario=self._stage.number, path=path, state=state, message=message, result=result)
+        )

@@ -1,0 +1,173 @@
+"""Runs a plan: every scenario in turn, signals, and the run's own first and last words in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from runner import clock
+from runner.clusters.contract import Facts
+from runner.engine.bind import bind
+from runner.engine.scenario import Production, told
+from runner.engine.venue import Venue, opened, settings
+from runner.errors import CannotRun, FtrunError, InvalidInput
+from runner.journal.events import Interrupt, RunEnd, RunStart
+from runner.journal.journal import Journal, Subscriber
+from runner.language.plan import Plan
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+async def survey(plan: Plan, folder: Path) -> list[Facts]:
+    """Read what each scenario's cluster can do, changing nothing, and bind the plan to it.
+
+    Raises InvalidInput with everything that stands in the way.
+    """
+    found: list[Facts] = []
+    known: list[tuple[object, Facts]] = []
+    for scenario in plan.scenarios:
+        chosen = settings(plan, scenario)
+        facts = next((facts for other, facts in known if other == chosen), None)
+        if facts is None:
+            cluster = opened(plan, chosen, "check", folder)
+            try:
+                facts = await cluster.survey()
+            finally:
+                await cluster.close()
+            known.append((chosen, facts))
+        found.append(facts)
+    if problems := bind(plan, found):
+        raise InvalidInput(problems)
+    return found
+
+
+async def perform(
+    plan: Plan,
+    folder: Path,
+    *,
+    argv: Sequence[str] = (),
+    hear: Sequence[Subscriber] = (),
+    leave: Callable[[], None] = lambda: os._exit(2),
+) -> Journal:
+    """Run everything, journalled in `folder`, whose name is the run's id; give the journal, closed.
+
+    The first SIGINT or SIGTERM unwinds, the second calls `leave`. Raises CannotRun where the journal could
+    not be written to its end; everything is undone then, too.
+    """
+    loop = asyncio.get_running_loop()
+    zero = loop.time()
+    journal = Journal.create(folder / "journal.jsonl", zero, now=loop.time)
+    try:
+        for each in hear:
+            journal.subscribe(each)
+        journal.append(_start(plan, folder.name, zero, argv))
+        working = asyncio.create_task(_every(plan, folder, journal))
+        with _signals(working, journal, leave):
+            end = await _ended(working)
+        journal.append(end)
+    finally:
+        journal.close()
+    if journal.broken:
+        raise CannotRun(
+            "The journal could not be written to its end, so nothing can be said of this run. "
+            "What it had broken was put back.",
+            help="Make room on the disk, or choose another place with --report-dir.",
+        )
+    return journal
+
+
+def _start(plan: Plan, run: str, zero: float, argv: Sequence[str]) -> RunStart:
+    inventory = plan.inventory
+    return RunStart(
+        run=run,
+        ftrun=version("ftrun"),
+        wall=clock.wall(),
+        monotonic=zero,
+        boot_id=clock.boot_id(),
+        time_namespace=clock.time_namespace(),
+        argv=tuple(argv),
+        seed=plan.seed,
+        machine={
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        },
+        inventory={
+            "name": inventory.name,
+            "file": inventory.file,
+            "kind": inventory.kind,
+            "cluster": inventory.cluster,
+            "allow": list(inventory.allow),
+        },
+    )
+
+
+async def _every(plan: Plan, folder: Path, journal: Journal) -> None:
+    venue = Venue(plan, journal, folder.name, folder)
+    following = [*plan.scenarios[1:], None]
+    try:
+        for number, scenario in enumerate(plan.scenarios):
+            production = Production(
+                number=number,
+                scenario=scenario,
+                following=following[number],
+                plan=plan,
+                venue=venue,
+                journal=journal,
+                folder=folder,
+                run=folder.name,
+            )
+            await production.perform()
+            if journal.broken:
+                return
+    finally:
+        await venue.leave()
+
+
+async def _ended(working: asyncio.Task[None]) -> RunEnd:
+    """Wait for the work; give the last line of the journal."""
+    try:
+        await working
+    except asyncio.CancelledError:
+        return RunEnd(state="interrupted", message="The run was interrupted.")
+    except FtrunError as error:
+        return RunEnd(state="error", message=told(error))
+    except Exception as error:
+        if os.environ.get("FTRUN_TRACEBACK"):
+            raise
+        return RunEnd(state="error", message=f"This is a bug of ftrun: {type(error).__name__}: {error}")
+    return RunEnd(state="finished")
+
+
+@contextmanager
+def _signals(working: asyncio.Task[None], journal: Journal, leave: Callable[[], None]) -> Iterator[None]:
+    """Unwind at the first signal, leave at the second."""
+    loop = asyncio.get_running_loop()
+    heard: list[signal.Signals] = []
+
+    def hear(number: signal.Signals) -> None:
+        heard.append(number)
+        if len(heard) > 1:
+            leave()
+            return
+        working.cancel()
+        try:
+            journal.append(Interrupt(signal=number.name))
+        except FtrunError as error:
+            sys.stderr.write(f"ftrun: {error.message}\n")
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,302 @@
+"""One scenario from its start to its end: cluster, survey, observation, steps, undoing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.clusters.contract import Cluster
+from runner.engine.bind import lacking
+from runner.engine.execution import Execution
+from runner.engine.injection import Withheld
+from runner.engine.undo import Undos
+from runner.engine.venue import Venue
+from runner.engine.watch import watch
+from runner.errors import FtrunError, Unmet
+from runner.journal.events import Event, Facts, Observation, Said, ScenarioEnd, ScenarioStart
+from runner.journal.journal import Journal
+from runner.language.plan import Block, Node, Plan, Scenario
+from runner.language.types import duration
+from runner.probes.session import Session
+from runner.rayserve.members import count
+from runner.steps import recovery
+from runner.steps.assertion import title
+from runner.steps.catalogue import catalogue
+from runner.steps.probe import stop
+from runner.steps.scene import Scene
+from runner.steps.stage import Stage
+
+Json = Any
+
+TIDY = 60.0
+"""Seconds that a cluster may take to be as it was before a scenario; else the next one gets a new one."""
+LOGS = 30.0
+"""Seconds that copying the logs may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a scenario ended, and whether its cluster may be kept for the next one."""
+
+    state: str
+    message: str = ""
+    keep: bool = False
+
+
+@dataclass(slots=True)
+class Production:
+    """What performing one scenario needs."""
+
+    number: int
+    scenario: Scenario
+    following: Scenario | None
+    plan: Plan
+    venue: Venue
+    journal: Journal
+    folder: Path
+    run: str
+    session: Session | None = None
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def perform(self) -> None:
+        """Run the scenario. What ends it early is in the journal, not raised.
+
+        Raises CancelledError once everything is undone.
+        """
+        self._say_start()
+        outcome = Outcome("error")
+        try:
+            outcome = await self._play()
+        except asyncio.CancelledError:
+            outcome = Outcome("interrupted", "The run was interrupted.")
+            raise
+        except FtrunError as error:
+            outcome = Outcome("error", told(error))
+        except Exception as error:
+            outcome = Outcome("error", f"This is a bug of ftrun: {type(error).__name__}: {error}")
+            raise
+        finally:
+            try:
+                if not outcome.keep:
+                    self._warn(await self.venue.leave())
+            finally:
+                self.journal.append(
+                    ScenarioEnd(scenario=self.number, state=outcome.state, message=outcome.message)
+                )
+
+    def _say_start(self) -> None:
+        scenario = self.scenario
+        self.journal.append(
+            ScenarioStart(
+                scenario=self.number,
+                name=scenario.name,
+                file=scenario.file,
+                line=scenario.position.line,
+                description=scenario.description,
+                tags=scenario.tags,
+                matrix=scenario.matrix,
+                steps=tuple(planned(scenario.steps)),
+            )
+        )
+
+    async def _play(self) -> Outcome:
+        cluster = await self.venue.cluster(self.scenario)
+        facts = await cluster.survey()
+        endpoints = [
+            {"slot": each.slot, "role": each.role, "simulated": each.simulated} for each in facts.endpoints
+        ]
+        document = {**facts.document, "capabilities": sorted(facts.capabilities), "endpoints": endpoints}
+        self.journal.append(Facts(scenario=self.number, document=document))
+        if missing := lacking(self.scenario, facts):
+            return Outcome(
+                "skipped", f"It requires {', '.join(missing)}, which this cluster has not.", keep=True
+            )
+        stage = Stage(
+            number=self.number,
+            scenario=self.scenario,
+            inventory=self.plan.inventory,
+            cluster=cluster,
+            facts=facts,
+            journal=self.journal,
+            folder=self.folder,
+            scene=Scene(),
+            probing=lambda: self._probing(cluster),
+            jobs={},
+        )
+        self.journal.subscribe(stage.scene.hear)
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(watch(self.number, cluster, self.journal, stage.scene))
+                try:
+                    return await self._acts(stage, group)
+                finally:
+                    watching.cancel()
+        except BaseExceptionGroup as errors:
+            raise first(errors) from errors
+        finally:
+            self.journal.unsubscribe(stage.scene.hear)
+
+    async def _acts(self, stage: Stage, group: asyncio.TaskGroup) -> Outcome:
+        """Run the steps, then stop what they started and undo what they did, in any case."""
+        undos = Undos(self.journal)
+        draw = random.Random(f"{self.plan.seed}/{self.number}")  # noqa: S311 (what is drawn must be repeatable)
+        execution = Execution(stage, catalogue(), undos, group, draw)
+        try:
+            outcome = await self._steps(stage, execution)
+        finally:
+            try:
+                await self._stop(stage)
+            finally:
+                self._warn(await undos.unwind())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOGS):
+                try:
+                    await stage.cluster.logs(self.folder / "logs" / str(self.number))
+                except (FtrunError, OSError) as error:
+                    self._warn([f"The logs were not kept: {error}"])
+        keep = (
+            self.following is not None
+            and self.venue.fits(self.following)
+            and await tidied(stage, self.journal)
+        )
+        return Outcome(outcome.state, outcome.message, keep)
+
+    async def _steps(self, stage: Stage, execution: Execution) -> Outcome:
+        limit = self.scenario.timeout
+        try:
+            async with asyncio.timeout(limit) as timer:
+                await execution.run(self.scenario.steps)
+        except TimeoutError:
+            if limit is None or not timer.expired():
+                raise
+            return Outcome("error", f"It took longer than its timeout of {duration(limit)}.")
+        except Withheld as error:
+            return Outcome("finished", error.message)
+        except Unmet as error:
+            # After a fault this is what the scenario found out; before one, it found out nothing.
+            return Outcome("finished" if stage.scene.faults else "error", error.message)
+        except FtrunError as error:
+            return Outcome("error", told(error))
+        return Outcome("finished")
+
+    async def _probing(self, cluster: Cluster) -> Session:
+        """Give the scenario's prober, started when it is first asked for."""
+        async with self.opening:
+            if self.session is None:
+                self.session = await Session.open(
+                    cluster, self.folder, scenario=self.number, run=self.run, zero=self.journal.zero
+                )
+            return self.session
+
+    async def _stop(self, stage: Stage) -> None:
+        """End background steps and probes that still run."""
+        jobs = list(stage.jobs.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        try:
+            for name in tuple(stage.scene.probes):
+                try:
+                    await stop(name, stage)
+                except FtrunError as error:
+                    self._warn([f"The probe {name} was not stopped: {error.message}"])
+        finally:
+            if self.session is not None:
+                await self.session.close()
+
+    def _warn(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            self.journal.append(Said(scenario=self.number, level="warning", text=text))
+
+
+def told(error: FtrunError) -> str:
+    """Give the error as one text, with what to do about it."""
+    return error.message + (f" {error.help}" if error.help else "")
+
+
+def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give what is worth telling of several errors: a sentence for the user before a bug."""
+    every = list(_leaves(errors))
+    return next((each for each in every if isinstance(each, FtrunError)), every[0])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def planned(nodes: Sequence[Node]) -> Iterator[Mapping[str, Json]]:
+    """Describe every plan node, so that those never reached are reported too."""
+    for node in nodes:
+        kind = "block" if isinstance(node, Block) else node.kind
+        described: dict[str, Json] = {
+            "path": node.path,
+            "name": node.modifiers.name or kind,
+            "kind": kind,
+            "file": node.position.file,
+            "line": node.position.line,
+        }
+        if isinstance(node, Block):
+            yield described
+            yield from planned((*node.block, *node.rescue, *node.always))
+            continue
+        cases = node.raw.get("cases") if kind == "assert" else None
+        if isinstance(cases, list | tuple):
+            places = [node.positions.get(("cases", number), node.position) for number in range(len(cases))]
+            described["cases"] = [
+                {"name": title(case), "file": place.file, "line": place.line}
+                for case, place in zip(cases, places, strict=True)
+                if isinstance(case, Mapping)
+            ]
+        yield described
+
+
+async def tidied(stage: Stage, journal: Journal) -> bool:
+    """Remove the applications, and wait until members are as at the scenario's start; False in vain."""
+    if "deploy" not in stage.facts.capabilities:
+        return True
+    scene = stage.scene
+    before = _first_document(journal.events, stage.number)
+    asked = journal.now()
+    try:
+        async with asyncio.timeout(TIDY):
+            await stage.cluster.deploy(())
+            scene.floor = max(scene.floor, asked)
+            while _untidy(scene, before) is not None:
+                await scene.changed(TIDY)
+    except (TimeoutError, FtrunError):
+        return False
+    return True
+
+
+def _untidy(scene: Scene, before: Mapping[str, Json] | None) -> str | None:
+    document = scene.fresh
+    if document is None or before is None:
+        return "nothing is known of the cluster"
+    if said := recovery.unknown(document, "nodes", "applications"):
+        return said
+    if document["applications"] or document["replicas"]:
+        return "applications are still there"
+    then = count(before)
+    return recovery.processes(document, before) or recovery.members(
+        document, {"heads": then.heads, "workers": then.workers}
+    )
+
+
+def _first_document(events: Sequence[Event], number: int) -> Mapping[str, Json] | None:
+    return next(
+        (
+            event.document
+            for event in events
+            if isinstance(event, Observation) and event.scenario == number and event.document is not None
+        ),
+        None,
+    )

@@ -1,0 +1,124 @@
+"""What is still missing for a cluster to be as it was before a fault: pure, over state documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from runner.rayserve.members import count
+from runner.steps.scene import Document
+
+Json = Any
+
+
+def unknown(document: Document, *lists: str) -> str | None:
+    """Say which of the lists nobody could answer for."""
+    missing = [name for name in lists if name in document.get("unknown", ())]
+    return f"nobody could say what the {' and the '.join(missing)} are" if missing else None
+
+
+def applications(document: Document, status: str, names: Iterable[str] | None = None) -> str | None:
+    """Say which applications do not have the status: those named, else every one there is."""
+    if said := unknown(document, "applications"):
+        return said
+    rows = {row["name"]: row for row in document["applications"]}
+    expected = list(rows) if names is None else list(names)
+    if not expected:
+        return "there is no application"
+    for name in expected:
+        if name not in rows:
+            return f"application {name} is not there"
+        if rows[name]["status"] != status:
+            message = f" ({rows[name]['message']})" if rows[name].get("message") else ""
+            return f"application {name} is {rows[name]['status']}{message}"
+    return None
+
+
+def replicas(document: Document) -> str | None:
+    """Say which deployment has fewer running replicas than it declares."""
+    if said := unknown(document, "deployments", "replicas"):
+        return said
+    for row in document["deployments"]:
+        running = sum(
+            replica["state"] == "RUNNING"
+            for replica in document["replicas"]
+            if (replica["app"], replica["deployment"]) == (row["app"], row["name"])
+        )
+        target = row.get("target_replicas")
+        if target is not None and running < target:
+            message = f" ({row['message']})" if row.get("message") else ""
+            return f"replicas {running} of {target} of {row['name']}{message}"
+    return None
+
+
+def members(document: Document, expected: Mapping[str, int | None]) -> str | None:
+    """Say which role has another number of members than expected."""
+    now = count(document)
+    for role, number in expected.items():
+        there = getattr(now, role)
+        if number is None:
+            continue
+        if there is None:
+            return f"nobody could say how many {role} there are"
+        if there != number:
+            return f"{role} {there} of {number}"
+    return None
+
+
+def remains(document: Document, hits: Iterable[Mapping[str, Json]]) -> str | None:
+    """Say what a fault hit and is still listed as alive: what a cluster says then is stale."""
+    for hit in hits:
+        node, actor, pid = hit.get("node_id"), hit.get("actor_id"), hit.get("pid")
+        for what, row in _alive(document):
+            if actor is not None:
+                stale = (
+                    row.get("actor_id", row.get("id")) == actor and pid is not None and row.get("pid") == pid
+                )
+            else:
+                stale = node is not None and node in (row.get("node_id"), row.get("id"))
+            if stale:
+                return f"{hit.get('slot') or what} that was killed is still listed ({what})"
+    return None
+
+
+def _alive(document: Document) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    for name, what in (
+        ("nodes", "a node"),
+        ("actors", "an actor"),
+        ("replicas", "a replica"),
+        ("proxies", "a proxy"),
+    ):
+        for row in document.get(name, ()):
+            if not row.get("dead"):
+                yield what, row
+
+
+def processes(document: Document, before: Document) -> str | None:
+    """Say which machine that was up before is not up."""
+    up = {row["slot"]: row["state"] for row in document.get("processes", ())}
+    for row in before.get("processes", ()):
+        if row["state"] == "up" and up.get(row["slot"]) != "up":
+            return f"{row['slot']} is {up.get(row['slot'], 'not there')}"
+    return None
+
+
+def missing(document: Document, before: Document, hits: Iterable[Mapping[str, Json]]) -> str | None:
+    """Say the first thing in which `document` is not yet as `before`; what was unknown then is left out."""
+    then = count(before)
+    expected = {each.name: getattr(then, each.name) for each in fields(then)}
+    known = [
+        name for name in ("applications", "deployments", "replicas") if name not in before.get("unknown", ())
+    ]
+    return (
+        processes(document, before)
+        or (unknown(document, *known) if known else None)
+        or remains(document, hits)
+        or (
+            applications(document, "RUNNING", [row["name"] for row in before["applications"]])
+            if "applications" in known and before["applications"]
+            else None
+        )
+        or (replicas(document) if "replicas" in known and "deployments" in known else None)
+        or members(document, expected)
+    )

@@ -1,0 +1,136 @@
+"""What the journal says so far of one scenario, kept up to date event by event. Steps decide on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner.journal.events import (
+    ClusterEvent,
+    Event,
+    FaultConfirmed,
+    FaultHealed,
+    FaultInjected,
+    FaultIntent,
+    FaultRecovered,
+    Observation,
+    ProbeStart,
+    ProbeSteady,
+    ProbeStop,
+)
+from runner.language.plan import Application
+
+if TYPE_CHECKING:
+    import asyncio
+
+Json = Any
+Document = Mapping[str, Json]
+
+
+def _signal() -> asyncio.Event:
+    # Imported late: `ftrun check` reads the models of steps and has no loop.
+    import asyncio
+
+    return asyncio.Event()
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault so far; `before` is the state document that held when it was about to hit."""
+
+    number: int
+    name: str
+    target: str
+    hits: tuple[Mapping[str, Json], ...]
+    before: Document | None
+    intent: float
+    injected: float | None = None
+    confirmed: bool | None = None
+    healed: float | None = None
+    recovered: float | None = None
+
+
+@dataclass(slots=True)
+class Scene:
+    """The scenario so far. Times are seconds since the run's zero."""
+
+    observation: Observation | None = None
+    """The last observation."""
+    document: Document | None = None
+    """The state document that it gave, or referred to."""
+    faults: list[Fault] = field(default_factory=list)
+    probes: dict[str, ProbeStart] = field(default_factory=dict)
+    """Those that run."""
+    steady: dict[str, float] = field(default_factory=dict)
+    happenings: list[ClusterEvent] = field(default_factory=list)
+    applications: tuple[Application, ...] = ()
+    """What Serve was last told to have."""
+    floor: float = 0.0
+    """Only observations asked from here on count: the last fault, or the last deployment."""
+    withheld: str = ""
+    """Why no fault may be injected any more; empty as long as they may."""
+    _changed: asyncio.Event = field(default_factory=_signal)
+
+    def hear(self, event: Event) -> None:
+        """Take in one event, and wake whoever waits."""
+        match event:
+            case Observation():
+                self.observation = event
+                if event.document is not None:
+                    self.document = event.document
+            case ClusterEvent():
+                self.happenings.append(event)
+            case ProbeStart():
+                self.probes[event.probe] = event
+            case ProbeSteady():
+                self.steady[event.probe] = event.at
+            case ProbeStop():
+                self.probes.pop(event.probe, None)
+            case FaultIntent():
+                before = self.document
+                self.faults.append(Fault(event.fault, event.name, event.target, event.hits, before, event.t))
+                self.floor = event.t
+            case FaultInjected() | FaultConfirmed() | FaultHealed() | FaultRecovered():
+                self._progress(event)
+            case _:
+                pass
+        self._changed.set()
+        self._changed = _signal()
+
+    def _progress(self, event: FaultInjected | FaultConfirmed | FaultHealed | FaultRecovered) -> None:
+        for fault in self.faults:
+            if fault.number != event.fault:
+                continue
+            match event:
+                case FaultInjected():
+                    fault.injected = event.at
+                    self.floor = max(self.floor, event.at)
+                case FaultConfirmed():
+                    fault.confirmed = event.confirmed
+                case FaultHealed():
+                    fault.healed = event.at
+                case FaultRecovered():
+                    fault.recovered = event.at
+
+    def fault(self, name: str) -> Fault | None:
+        """Give the last fault of that name."""
+        return next((fault for fault in reversed(self.faults) if fault.name == name), None)
+
+    @property
+    def fresh(self) -> Document | None:
+        """The state document, if it was asked for after the last fault and the last deployment."""
+        if self.observation is None or self.observation.asked < self.floor:
+            return None
+        return self.document
+
+    async def changed(self, within: float) -> None:
+        """Return at the next event, or after `within` seconds."""
+        import asyncio
+
+        heard = self._changed
+        try:
+            async with asyncio.timeout(within):
+                await heard.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,87 @@
+"""What a step receives: its scenario, the cluster, the journal and what it says so far."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.clusters.contract import Cluster, Facts
+from runner.errors import FtrunError, Unmet
+from runner.journal.events import WaitEnd
+from runner.journal.journal import Journal
+from runner.language.plan import Inventory, Scenario, Step
+from runner.language.types import duration
+from runner.steps.scene import Scene
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from runner.probes.session import Session
+
+Json = Any
+Check = Callable[[], Awaitable[str | None]]
+"""Gives what is still missing, or None."""
+
+TICK = 0.1
+"""Seconds between two looks at what no event announces: samples, endpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The scenario's part is shared by all steps; `step`, `path`, `variables`, `forgiven` are this step's."""
+
+    number: int
+    """Index of the scenario in the run."""
+    scenario: Scenario
+    inventory: Inventory
+    cluster: Cluster
+    facts: Facts
+    journal: Journal
+    folder: Path
+    """The run folder."""
+    scene: Scene
+    probing: Callable[[], Awaitable[Session]]
+    """Gives the scenario's prober, started when it is first asked for."""
+    jobs: dict[str, asyncio.Task[FtrunError | None]]
+    """Background steps by the name they register."""
+    step: Step | None = None
+    path: str = ""
+    """Of this instance of the step."""
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    forgiven: bool = False
+    """An unmet wait of this instance counts for nothing: it is tried again, or its errors are ignored."""
+
+    async def until(self, check: Check, *, timeout: float, waited: str, tick: float | None = None) -> None:
+        """Wait until `check` misses nothing; it is asked after every event, and every `tick` seconds.
+
+        Journals how the wait ended. Raises Unmet with the last mismatch; a check may raise it itself, where
+        waiting longer is in vain.
+        """
+        deadline = self.journal.now() + timeout
+        try:
+            while (mismatch := await check()) is not None:
+                left = deadline - self.journal.now()
+                if left <= 0:
+                    raise Unmet(mismatch)
+                await self.scene.changed(min(left, tick or left))
+        except Unmet as error:
+            if not self.forgiven:
+                self._ended(waited, met=False, mismatch=error.message)
+            raise Unmet(
+                f"Waited for {waited}, {duration(timeout)} at most, and saw last: {error.message}"
+            ) from error
+        self._ended(waited, met=True)
+
+    def _ended(self, waited: str, *, met: bool, mismatch: str = "") -> None:
+        self.journal.append(
+            WaitEnd(
+                scenario=self.number,
+                path=self.path,
+                met=met,
+                waited=waited,
+                mismatch=mismatch,
+                after_fault=bool(self.scene.faults),
+            )
+        )
