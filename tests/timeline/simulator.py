@@ -54,7 +54,8 @@ class World:
         """Give the samples and the stalls (start, end) in nanoseconds."""
         luck = random.Random(self.seed)
         # The prober wakes every 20 ms; a stall reaches from the last time it woke.
-        stalls = [(start - luck.uniform(0, 0.02), end) for start, end in self.freezes if end - start > 0.05]
+        gaps = [(start - luck.uniform(0, 0.02), end) for start, end in self.freezes]
+        stalls = [(start, end) for start, end in gaps if end - start > 0.05]
         rows = []
         for n in range(math.ceil(self.setting.length * self.setting.rate)):
             due = n / self.setting.rate
