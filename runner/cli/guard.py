@@ -15,9 +15,14 @@ def guarded(verb: str, argv: list[str]) -> int:
     main: Callable[[list[str]], int] = import_module(f"runner.cli.{verb}").main
     try:
         return main(argv)
+    except SystemExit as ended:
+        # argparse ends with 2 for an option it does not know; here that means invalid input.
+        return 4 if ended.code else 0
     except InvalidInput as error:
         count = len(error.problems)
-        sys.stderr.write(f"{error.message}\n\n{count} problem{'s' if count != 1 else ''}; nothing was started.\n")
+        sys.stderr.write(
+            f"{error.message}\n\n{count} problem{'s' if count != 1 else ''}; nothing was started.\n"
+        )
         return error.exit_code
     except FtrunError as error:
         sys.stderr.write(f"ftrun: {error.message}\n" + (f"  help: {error.help}\n" if error.help else ""))
