@@ -44,11 +44,9 @@ def _parse(answer: Answer, path: str) -> Json:
         raise Unreachable(f"Ray's dashboard answered {path} with something that is not JSON.") from error
 
 
-async def rows(ask: Ask, resource: str, **equal: str) -> list[Mapping[str, Json]]:
-    """Give the rows of `nodes`, `actors`, ... of the State API, those where every named key has that value."""
+async def rows(ask: Ask, resource: str) -> list[Mapping[str, Json]]:
+    """Give the rows of `nodes`, `actors`, ... of the State API."""
     path = f"/api/v0/{resource}?detail=true&limit={LIMIT}"
-    for key, value in equal.items():
-        path += f"&filter_keys={key}&filter_predicates=%3D&filter_values={value}"
     document = _parse(await ask("GET", path, None), path)
     if not document.get("result"):
         raise Unreachable(

@@ -1,22 +1,26 @@
 """Ends one actor by Ray's own means: `python kill_actor.py ADDRESS NODE_IP NAME NAMESPACE NO_RESTART`.
 
-Runs on a Ray node with the Python that has Ray, 3.9 or later, and stands alone. It connects, resolves the actor,
-says `{"event": "armed"}`, and fires when a line comes on standard input. End of file there means: let it be.
+Runs on a Ray node with the Python that has Ray, 3.9 or later, and stands alone. It connects, resolves the
+actor, says `{"event": "armed"}`, and fires when a line comes on standard input. End of file there means: let
+it be.
 """
+
+from __future__ import annotations
 
 import importlib
 import json
 import sys
 import time
+from typing import Any
 
 
-def say(**what):  # type: ignore[no-untyped-def]
+def say(**what: Any) -> None:
     """Write one event."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
-def main(address, node_ip, name, namespace, no_restart):  # type: ignore[no-untyped-def]
+def main(address: str, node_ip: str, name: str, namespace: str, no_restart: str) -> None:
     """Arm, wait for the word, fire."""
     ray = importlib.import_module("ray")  # there, on the node; the runner itself never imports it
     ray.init(

@@ -1,4 +1,4 @@
-"""Whether the replicas that are declared can stand anywhere: what they ask, and what the nodes offer. Pure."""
+"""Whether the declared replicas can stand anywhere: what they ask, and what the nodes offer. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Json = Any
 
 
 def asked(options: Mapping[str, Json]) -> dict[str, float]:
-    """Give what one replica asks, by resource, from the options of its deployment; 1 CPU where it says nothing."""
+    """Give what one replica asks, by resource, from its deployment's options; 1 CPU where they are silent."""
     actor = options.get("ray_actor_options") or {}
     needs = {"CPU": 1.0 if actor.get("num_cpus") is None else float(actor["num_cpus"])}
     for name, key in (("GPU", "num_gpus"), ("memory", "memory")):
@@ -22,13 +22,15 @@ def asked(options: Mapping[str, Json]) -> dict[str, float]:
 def unplaceable(document: Mapping[str, Json]) -> list[str]:
     """Give one sentence a deployment whose replicas have no room even on empty nodes.
 
-    Other deployments take room too, so an empty list promises nothing. Where nodes or deployments are unknown
-    there is nothing to say.
+    Says nothing where nodes or deployments are unknown, and while a node is away: it may bring the room.
+    Other deployments take room too, so an empty list promises nothing.
     """
-    if {"nodes", "deployments"} & set(document["unknown"]):
+    if {"nodes", "deployments", "processes"} & set(document["unknown"]):
         return []
     nodes = [row for row in document["nodes"] if row["state"] == "ALIVE"]
-    if any(row.get("resources") is None for row in nodes):
+    machines = [row for row in document["processes"] if row["role"] == "node"]
+    whole = len(nodes) >= len(machines) and all(row["state"] == "up" for row in machines)
+    if not whole or any(row.get("resources") is None for row in nodes):
         return []
     said = []
     for deployment in document["deployments"]:
@@ -45,8 +47,8 @@ def unplaceable(document: Mapping[str, Json]) -> list[str]:
                 f"{row['slot'] or row['address']}: {_list(row['resources'], needs)}" for row in nodes
             )
             said.append(
-                f"{deployment['app']}/{deployment['name']} wants {target} replicas of {_list(needs, needs)} each,"
-                f" and the nodes have room for {room} ({offers})."
+                f"{deployment['app']}/{deployment['name']} wants {target} replicas of"
+                f" {_list(needs, needs)} each, and the nodes have room for {room} ({offers})."
             )
     return said
 

@@ -45,8 +45,8 @@ def document(
 ) -> dict[str, Json]:
     """Give the state document. None stands for a question that nobody answered.
 
-    `nodes` and `actors` are rows of the State API, `applications` what Serve's REST API says, `processes` rows
-    as the document has them, `slots` the slot of each node address.
+    `nodes` and `actors` are rows of the State API, `applications` what Serve's REST API says, `processes`
+    rows as the document has them, `slots` the slot of each node address.
     """
     unknown: list[str] = []
     node_rows = [_node(row, slots) for row in nodes] if nodes is not None else []
@@ -77,8 +77,8 @@ def document(
 def _controller_missing(actors: Sequence[Row], known: bool) -> bool:
     """Whether an answer without applications means that nobody could answer.
 
-    Serve's API says the same, 200 and nothing, where the controller is dead and where there is no application.
-    A cluster that never had a controller has no applications, and that is known.
+    Serve's API says the same, 200 and nothing, where the controller is dead and where there is no
+    application. A cluster that never had a controller has no applications, and that is known.
     """
     if not known:
         return True

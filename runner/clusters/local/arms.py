@@ -101,7 +101,7 @@ class Head:
 def chosen(
     document: Mapping[str, Json], arguments: Mapping[str, Json], seed: int
 ) -> list[Mapping[str, Json]]:
-    """Give the actors an action means: all, or one drawn with the seed. Raises ClusterError where there is none."""
+    """Give the actors an action means: all, or one drawn with the seed. Raises ClusterError for none."""
     role = arguments["role"]
     if "actors" in document["unknown"] or (role == "replica" and "replicas" in document["unknown"]):
         raise ClusterError(f"Nobody can say now which actor is a {role}: Ray's head does not answer.")

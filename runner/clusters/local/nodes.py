@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from runner.clusters.contract import Endpoint
 from runner.clusters.local.blueprint import Blueprint, Place, Unit
+from runner.clusters.local.files import node_folder
 from runner.clusters.local.settings import Settings
 
 AGENT_PORTS = (
@@ -77,7 +78,7 @@ def port_counts(settings: Settings) -> tuple[int, int]:
 
 
 def on_loopback(settings: Settings, network: str, http_ports: Sequence[int], ports: Sequence[int]) -> Spread:
-    """Spread the nodes over loopback addresses; ports are all different, since some listeners take every address."""
+    """Spread the nodes over loopback addresses; all ports differ, since some listeners take every address."""
     names = slots(settings)
     left = iter(ports)
     return Spread(
@@ -151,9 +152,9 @@ def _service(spread: Spread, runtime: str) -> Unit:
     )
 
 
-def _node(settings: Settings, spread: Spread, slot: str, runtime: str, python: str, password: str) -> Unit:
+def _node(settings: Settings, spread: Spread, slot: str, *, runtime: str, python: str, password: str) -> Unit:
     address, ports = spread.addresses[slot], spread.node_ports[slot]
-    folder = f"{runtime}/{slot.replace('worker-', 'w')}"
+    folder = f"{runtime}/{node_folder(slot)}"
     is_head = slot == "head"
     storage = settings.gcs_fault_tolerance
     environment = {
@@ -219,7 +220,10 @@ def draw(
     units = [_service(spread, runtime)]
     if settings.gcs_fault_tolerance == "redis":
         units.insert(0, _redis(spread, runtime, redis, password))
-    units += [_node(settings, spread, slot, runtime, python, password) for slot in slots(settings)]
+    units += [
+        _node(settings, spread, slot, runtime=runtime, python=python, password=password)
+        for slot in slots(settings)
+    ]
     return Blueprint(
         layout=layout,
         runtime=runtime,

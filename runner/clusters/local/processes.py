@@ -89,7 +89,7 @@ def send(found: Collection[Process], number: int) -> int:
 
 
 def kill_all(find: Callable[[], Collection[Process]], *, limit: float) -> bool:
-    """SIGKILL what `find` gives, again until it gives nothing; False where some live on after `limit` seconds.
+    """SIGKILL what `find` gives, again until it gives nothing; False where some outlive `limit` seconds.
 
     Blocks; for processes without an event loop. What is killed may have forked just before, hence "again".
     """
