@@ -1,0 +1,188 @@
+"""What is seen and kept of a run while it goes: lines on the terminal, diagnostics in run.log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from runner.journal.events import AssertMark, Event, Observation, ProbeStart, ProbeStop, StepEnd
+from runner.journal.journal import Subscriber
+from runner.reports.terminal import Counts, Style, Telling, judged, live
+
+EVERY = 0.5
+"""Seconds between two live lines."""
+
+
+def style(out: TextIO) -> Style:
+    """Give colours to a terminal whose user has not asked for none."""
+    return Style(colour=out.isatty() and not os.environ.get("NO_COLOR"))
+
+
+class Progress:
+    """Writes lines as events come; on a terminal a live line of the probes stands below them."""
+
+    def __init__(self, folder: Path, out: TextIO) -> None:
+        self._folder = folder
+        self._out = out
+        self._live = out.isatty()
+        self._style = style(out)
+        self._telling = Telling(style=self._style, announce=not self._live)
+        self._events: list[Event] = []
+        self._marks: set[str] = set()
+        self._probes: dict[str, ProbeStart] = {}
+        self._zero = 0.0
+
+    def hear(self, event: Event) -> None:
+        """Show what an event is worth."""
+        self._events.append(event)
+        match event:
+            case ProbeStart():
+                self._probes[event.probe] = event
+            case ProbeStop():
+                self._probes.pop(event.probe, None)
+            case AssertMark():
+                self._marks.add(event.path)
+            case _:
+                pass
+        lines = self._telling.tell(event)
+        if isinstance(event, StepEnd) and event.path in self._marks:
+            self._marks.discard(event.path)
+            lines += self._judged(event.path)
+        if lines:
+            self._clear()
+            self._out.write("\n".join(lines) + "\n")
+            self._out.flush()
+
+    def _judged(self, path: str) -> list[str]:
+        """Give the lines of an assert step's cases, as they stand now."""
+        from runner.journal.samples import Recordings
+        from runner.timeline.fold import fold
+
+        run = fold(self._events, Recordings(self._folder))
+        return judged([each for each in run.scenarios[-1].assertions if each.step == path], self._style)
+
+    async def tick(self) -> None:
+        """Write the live line again and again, until cancelled."""
+        import asyncio
+
+        while self._live:
+            await asyncio.sleep(EVERY)
+            running = next((step.name for step in reversed(self._telling.running.values())), "")
+            text = live(
+                self._counts(),
+                asyncio.get_running_loop().time() - self._began(),
+                running=running,
+                width=shutil.get_terminal_size().columns - 1,
+                style=self._style,
+            )
+            self._clear()
+            self._out.write(text)
+            self._out.flush()
+
+    def _began(self) -> float:
+        """Give the run's zero."""
+        return float(getattr(self._events[0], "monotonic", 0.0)) if self._events else 0.0
+
+    def _counts(self) -> list[Counts]:
+        from runner.journal.samples import Recordings
+        from runner.timeline.evidence import Class, gather
+
+        recordings = Recordings(self._folder)
+        found = []
+        for probe in self._probes.values():
+            stalls = recordings.prober(probe.scenario).stalls
+            sent = bad = 0
+            down: list[float] = []
+            for series in probe.series:
+                samples = recordings.series(series["file"])
+                if samples is None or not len(samples.n):
+                    continue
+                kinds = gather(samples, stalls).kind
+                sent += len(kinds)
+                wrong = (kinds == Class.BAD) | (kinds == Class.SLOW)
+                bad += int(wrong.sum())
+                if wrong[-1]:
+                    rights = (~wrong).nonzero()[0]
+                    since = int(samples.sent[rights[-1] + 1 if len(rights) else 0])
+                    down.append(since / 1e9 - self._began())
+            found.append(Counts(probe.probe, sent, bad, min(down) if down else None))
+        return found
+
+    def _clear(self) -> None:
+        if self._live:
+            self._out.write("\r\x1b[K")
+
+    def end(self) -> None:
+        """Take the live line away."""
+        self._clear()
+        self._out.flush()
+
+
+class _Forward(logging.Handler):
+    """Hands what libraries log to ours, so that no traceback of theirs reaches the terminal."""
+
+    def __init__(self, loggers: list[Any]) -> None:
+        super().__init__(logging.WARNING)
+        self._loggers = loggers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            for each in self._loggers:
+                each.warning(record.getMessage(), logger=record.name, traceback=_traceback(record))
+
+
+def _traceback(record: logging.LogRecord) -> str | None:
+    return logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+
+
+@contextmanager
+def diagnostics(path: Path, *, verbose: bool) -> Iterator[Subscriber]:
+    """Keep diagnostics as JSON lines in a file, and show them where `verbose`; gives what hears events."""
+    import structlog
+
+    shared: list[Any] = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso")]
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        json_lines = structlog.processors.JSONRenderer(default=str)
+        loggers = [structlog.wrap_logger(structlog.WriteLogger(file), processors=[*shared, json_lines])]
+        if verbose:
+            readable = structlog.dev.ConsoleRenderer(colors=style(sys.stderr).colour)
+            loggers.append(
+                structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=[*shared, readable])
+            )
+        forward = _Forward(loggers)
+        logging.getLogger().addHandler(forward)
+
+        def hear(event: Event) -> None:
+            if isinstance(event, Observation):
+                return
+            said = {
+                name: value
+                for name in (
+                    "path",
+                    "step",
+                    "state",
+                    "message",
+                    "probe",
+                    "fault",
+                    "text",
+                    "slot",
+                    "says",
+                    "error",
+                )
+                if (value := getattr(event, name, None)) not in (None, "")
+            }
+            # A full disk is the journal's to report.
+            with suppress(OSError):
+                for each in loggers:
+                    each.info(event.kind, seq=event.seq, t=event.t, **said)
+
+        try:
+            yield hear
+        finally:
+            logging.getLogger().removeHandler(forward)
