@@ -12,15 +12,13 @@ from runner.journal.samples import Recordings
 if TYPE_CHECKING:
     from runner.journal.samples import ProberLog, Samples
 
-GONE = 1_000_000_000
-"""Nanoseconds after its deadline at which a request without a record counts as never sent."""
-
 
 @dataclass(frozen=True, slots=True)
 class Streak:
     """Since when a series is wholly good, and how far that is known; seconds since the run's zero.
 
-    `since` is None where the last evidence is bad; `lasting` is for how long it has been down then.
+    `since` is None where the last evidence is bad, or too old to speak of now; `lasting` is the time since
+    the last good request was sent.
     """
 
     series: str
@@ -36,35 +34,21 @@ class Streak:
 
 
 def streak(name: str, samples: Samples, log: ProberLog, *, zero: float, now: float) -> Streak:
-    """Give the good streak a series ends with. A request still in flight ends what is known.
+    """Give the good streak a series is in. A request still in flight ends what is known.
 
     `zero` is absolute, `now` relative to it, both in seconds of the prober's clock.
     """
-    import numpy as np
+    from runner.timeline import live
 
-    from runner.timeline.evidence import Class, gather, timing
-
-    rule = timing(samples.header)
     base = round(zero * 1e9)
-    instant = base + round(now * 1e9)
-    seen = gather(samples, log.stalls).proofs()
-    recover_after = rule.recover_after / 1e9
-    good = np.flatnonzero(seen.kind == Class.GOOD)
-    if not len(good) or good[-1] != len(seen.kind) - 1:
-        last_good = int(seen.sent[good[-1]]) if len(good) else rule.t0
-        return Streak(name, None, now, recover_after, (instant - last_good) / 1e9)
-    bad = np.flatnonzero(seen.kind != Class.GOOD)
-    sent = seen.sent[bad[-1] + 1 :] if len(bad) else seen.sent
-    dark = np.flatnonzero(np.diff(sent) > rule.blind_after)
-    since = int(sent[dark[-1] + 1] if len(dark) else sent[0])
-    until = int(sent[-1])
-    # Records come as requests end: of two requests the later may be known first.
-    oldest = (instant - rule.timeout - GONE - rule.t0) * rule.denominator // rule.numerator
-    numbers = np.arange(max(0, oldest), int(samples.n.max()) + 1)
-    waiting = np.setdiff1d(numbers, samples.n)
-    if len(waiting):
-        until = min(until, rule.t0 + int(waiting[0]) * rule.numerator // rule.denominator)
-    return Streak(name, (since - base) / 1e9, (until - base) / 1e9, recover_after)
+    known = live.streak(samples, log.stalls, now=base + round(now * 1e9))
+    return Streak(
+        name,
+        None if known.since is None else (known.since - base) / 1e9,
+        (known.until - base) / 1e9,
+        samples.header["recover_after_ns"] / 1e9,
+        now - (known.good - base) / 1e9,
+    )
 
 
 def streaks(recordings: Recordings, probes: Iterable[ProbeStart], *, zero: float, now: float) -> list[Streak]:
@@ -98,5 +82,5 @@ def not_good(found: Iterable[Streak], *, at_least: float | None = None) -> str |
     worst = max(down, key=lambda each: each.lasting) if down else min(short, key=lambda each: each.length)
     more = f", and {len(short) - 1} more series" if len(short) > 1 else ""
     if worst.since is None:
-        return f"probe {worst.series} has been down for {worst.lasting:.1f} s{more}"
+        return f"probe {worst.series} has had no good answer for {worst.lasting:.1f} s{more}"
     return f"probe {worst.series} has been good for {worst.length:.1f} s only{more}"

@@ -1,4 +1,4 @@
-"""What holds right now, of a series that is still being recorded.
+"""What is known right now of a series that is still being recorded.
 
 Requests on their way have no record yet, so nothing here takes a missing record for a good one.
 """
@@ -6,11 +6,12 @@ Requests on their way have no record yet, so nothing here takes a missing record
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from runner.journal.samples import Samples
-from runner.timeline.evidence import Class, Stall, gather, timing
+from runner.timeline.evidence import Class, Instants, Stall, Timing, gather, timing
 
 LAG = 150_000_000
 """Nanoseconds after which a request that has ended can be read; written and read every 50 ms."""
@@ -19,38 +20,51 @@ LATEST = 20_000_000
 """A request later than this (or than its period, if that is longer) is not sent."""
 
 
-def good_for(samples: Samples, stalls: Sequence[Stall], *, now: int, seconds: float) -> bool:
-    """Tell whether the series is known to have been wholly good for the last `seconds`, as of `now` (ns).
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """Wholly good evidence without a blind cell, in nanoseconds."""
 
-    They end at the first request that has no record yet, which must not be on its way for longer than a
-    good one may take. No sample may be slow or bad since they began, no cell blind.
-    """
+    since: int | None
+    """Where it begins; None where there is none: the last sample is bad, or too old to speak of now."""
+    until: int
+    """How far anything is known: the last sample, or the first request before it that has no record yet."""
+    good: int
+    """When the last good sample was sent; the first was due, where there is none."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return 0.0 if self.since is None else max(0, self.until - self.since) / 1e9
+
+
+def streak(samples: Samples, stalls: Sequence[Stall], *, now: int) -> Streak:
+    """Give the good streak a series is in at `now`; silence for longer than a good answer takes ends it."""
     rule = timing(samples.header)
-    evidence = gather(samples, stalls)
-    patience = rule.slow_after + LAG
+    seen = gather(samples, stalls).within(0, now).proofs()
+    if not len(seen.sent):
+        return Streak(None, rule.t0, rule.t0)
+    waiting = _waiting(samples, rule, stalls, now)
+    until = min(int(seen.sent[-1]), int(waiting[0])) if len(waiting) else int(seen.sent[-1])
+    goods = seen.sent[seen.kind == Class.GOOD]
+    good = int(goods[-1]) if len(goods) else rule.t0
+    if seen.kind[-1] != Class.GOOD or until < now - rule.slow_after - LAG:
+        return Streak(None, until, good)
+    bad = np.flatnonzero(seen.kind != Class.GOOD)
+    sent = seen.sent[bad[-1] + 1 :] if len(bad) else seen.sent
+    dark = np.flatnonzero(np.diff(sent) > rule.blind_after)
+    return Streak(int(sent[dark[-1] + 1] if len(dark) else sent[0]), until, good)
+
+
+def _waiting(samples: Samples, rule: Timing, stalls: Sequence[Stall], now: int) -> Instants:
+    """Give when the requests came due that may still be on their way."""
     oldest = now - rule.timeout - LAG
+    # Time that the prober was stalled does not count against a request.
     oldest -= sum(end - max(start, oldest) for start, end in stalls if end > oldest)
-    # Requests that may be on their way: those that came due lately and have no record.
     first = max(0, -(-(oldest - rule.t0) * rule.denominator // rule.numerator))
     beyond = max(first, (now - rule.t0) * rule.denominator // rule.numerator + 1)
-    waiting = np.setdiff1d(np.arange(first, beyond), samples.n[samples.n >= first])
-    due = rule.t0 + waiting * rule.numerator // rule.denominator
+    missing = np.setdiff1d(np.arange(first, beyond), samples.n[samples.n >= first])
+    due = rule.t0 + missing * rule.numerator // rule.denominator
     for start, end in stalls:
         # What came due in a stall and was too late after it was never sent.
         due = due[(due < start) | (due > end - max(rule.period, LATEST))]
-    until = min(int(due[0]), now) if len(due) else now
-    since = until - round(seconds * 1e9)
-    if until < now - patience or since < rule.t0 - rule.period:
-        return False
-    seen = evidence.within(since, now).proofs()
-    if not len(seen.sent) or bool((seen.kind != Class.GOOD).any()):
-        return False
-    sent = seen.sent[seen.sent <= until]
-    edges = np.concatenate(([since], sent, [until]))
-    return bool(np.diff(edges).max() <= rule.blind_after)
-
-
-def open_window(samples: Samples, stalls: Sequence[Stall], *, now: int) -> bool:
-    """Tell whether a window is open, or not known to be closed: not wholly good for `recover_after`."""
-    rule = timing(samples.header)
-    return not good_for(samples, stalls, now=now, seconds=max(rule.recover_after, 3 * rule.period) / 1e9)
+    return np.asarray(due, dtype=np.int64)

@@ -1,0 +1,65 @@
+"""What is known of a series while it is recorded: never good on missing evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from runner.journal.samples import Samples
+from runner.timeline.live import streak
+from tests.timeline.simulator import ORIGIN, Outage, Setting, World, nanoseconds
+
+
+def known(world: World, at: float, *, written: float = 0.05):
+    """Give the streak as of `at`, from the records written by then."""
+    samples, stalls = world.record()
+    there = samples.done <= nanoseconds(at - written)
+    columns = ("n", "due", "sent", "done", "status", "who", "detail", "outcome", "flags")
+    part: Samples = replace(samples, **{name: getattr(samples, name)[there] for name in columns})
+    assert np.all(np.diff(part.sent) >= 0)
+    return streak(part, [each for each in stalls if each[1] <= nanoseconds(at)], now=nanoseconds(at))
+
+
+def seconds(instant: int) -> float:
+    return (instant - ORIGIN) / 1e9
+
+
+def test_good_from_the_first_sample_on():
+    found = known(World(Setting()), 6.0)
+    assert found.since is not None
+    assert seconds(found.since) == pytest.approx(0.0, abs=0.01)
+    assert seconds(found.until) == pytest.approx(5.95, abs=0.02)
+    assert found.seconds == pytest.approx(5.95, abs=0.02)
+
+
+def test_a_refused_request_ends_it_at_once():
+    assert known(World(Setting(), [Outage(5.0, 9.0, "refused")]), 5.1).since is None
+
+
+def test_it_begins_anew_after_an_outage():
+    found = known(World(Setting(), [Outage(5.0, 6.0, "refused")]), 8.0)
+    assert found.since is not None
+    assert seconds(found.since) == pytest.approx(6.0, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["stall", "blackhole"])
+@pytest.mark.parametrize("after", [0.7, 1.0, 1.5, 1.9, 2.2])
+def test_silence_is_not_good_although_no_bad_sample_is_there_yet(kind, after):
+    found = known(World(Setting(), [Outage(5.0, 20.0, kind)]), 5.0 + after)
+    assert found.since is None
+    assert seconds(found.until) <= 5.01
+
+
+def test_one_request_in_four_that_hangs_is_seen_behind_the_good_ones():
+    world = World(Setting(), [Outage(5.0, 20.0, "stall", share=4)])
+    assert known(world, 5.3).until <= nanoseconds(5.05)
+    assert known(world, 6.0).since is None
+
+
+def test_a_stall_of_the_prober_begins_a_new_streak_and_keeps_nobody_waiting():
+    found = known(World(Setting(), freezes=[(4.0, 5.0)]), 5.6)
+    assert found.since is not None
+    assert seconds(found.since) == pytest.approx(5.0, abs=0.03)
+    assert seconds(found.until) == pytest.approx(5.55, abs=0.03)
