@@ -17,12 +17,12 @@ def main(argv: list[str]) -> int:
         prog="ftrun report",
         description="Make the reports of a run again, byte for byte, from its journal and samples alone. "
         "Also for a run that was killed.",
-        epilog="The exit code is that of the run: 0 passed, 1 failed, 2 interrupted, 3 unknown. It is 4 where "
-        "there is no such run.",
+        epilog="The exit code is that of the run: 0 passed, 1 failed, 2 interrupted, 3 unknown; "
+        "it is 4 where there is no such run.",
     )
     parser.add_argument("run", metavar="RUN", help="a run's folder, its id, or `latest`")
     parser.add_argument(
-        "--report-dir", default="reports", metavar="DIR", help="where runs are written (default: reports)"
+        "--report-dir", default="reports", metavar="DIR", help="where runs are (default: reports)"
     )
     args = parser.parse_args(argv)
     folder = find(args.run, Path(args.report_dir))

@@ -25,6 +25,8 @@ PLOT = 640
 """The narrowest width of a plot in pixels; `report.html.j2` gives no less."""
 COLUMNS = 1200
 """A lane has this many columns at most, about one a pixel."""
+POINTS = 400
+"""A latency chart has this many columns at most."""
 LETTER = 6.4
 """Width of a letter of a label in pixels, on average and a little more."""
 
@@ -112,14 +114,14 @@ def stack(spans: Sequence[tuple[float, float]]) -> list[int]:
     return rows
 
 
-def states(chart: Chart) -> tuple[int, dict[str, str]]:
+def states(chart: Chart, columns: int = COLUMNS) -> tuple[int, dict[str, str]]:
     """Give the number of columns of a lane, and a path of its bars for each state that occurs.
 
     Columns that are drawn as one show the worst of them; neighbours of one state are one bar.
     """
     worst = chart.worst
-    if len(worst) > COLUMNS:
-        worst = np.maximum.reduceat(worst, _cuts(len(worst), COLUMNS))
+    if len(worst) > columns:
+        worst = np.maximum.reduceat(worst, _cuts(len(worst), columns))
     edges = np.flatnonzero(np.diff(worst)) + 1
     starts = np.concatenate(([0], edges))
     ends = np.concatenate((edges, [len(worst)]))
@@ -164,15 +166,15 @@ def decades(bounds: tuple[float, float]) -> list[tuple[float, str]]:
     return lines
 
 
-def latency(chart: Chart, bounds: tuple[float, float], columns: int) -> tuple[int, str, str]:
-    """Give the number of columns, the path of the p50 line and the path of the area under the maximum."""
+def latency(bounds: tuple[float, float], chart: Chart, columns: int = POINTS) -> tuple[int, dict[str, str]]:
+    """Give the number of columns, the path of the p50 line and that of the area under the maximum."""
     high, middle = chart.latency_max, chart.latency_p50
     if len(high) > columns:
         cuts = _cuts(len(high), columns)
         high = np.fmax.reduceat(high, cuts)
         # The greatest of the medians: a short rise must not vanish where columns are drawn as one.
         middle = np.fmax.reduceat(middle, cuts)
-    return len(high), _line(_pixels(middle, bounds)), _area(_pixels(high, bounds))
+    return len(high), {"area": _area(_pixels(high, bounds)), "p50": _line(_pixels(middle, bounds))}
 
 
 def _cuts(length: int, columns: int) -> npt.NDArray[np.int64]:

@@ -9,20 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runner.reports import chart, phrases
-from runner.timeline.run import Bracket, Fault, Run, Scenario, Series, Step
+from runner.timeline.run import Bracket, Chart, Fault, Run, Scenario, Series, Step
 
-ROOM = 140_000
-"""Bytes that charts of all scenarios may take; the more series there are, the coarser is the latency."""
-ROWS = 120
-"""Longest table of windows, blind stretches or happenings in a scenario."""
+T = TypeVar("T")
+ROOM = {"states": 40_000, "latency": 30_000}
+"""Bytes that the charts of all scenarios may take; where they need more, their columns get wider."""
+ROWS = 60
+"""Longest table of a scenario."""
+Drawn = tuple[int, dict[str, str]]
+"""Number of columns, and paths by the name of their class."""
+Draw = Callable[[Chart, int], Drawn]
 SYMBOLS = {"passed": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "skipped": "\N{EN DASH}"}
 TONES = {"passed": "pass", "failed": "fail", "skipped": "none"}
 
@@ -50,9 +56,6 @@ def render(run: Run) -> str:
         "tone": lambda word: TONES.get(word, "open"),
     }
     jinja.finalize = _finalize
-    lanes = sum(len(probe.series) for scenario in run.scenarios for probe in scenario.probes)
-    # A point of a latency path takes about seven bytes, and there are two paths a lane.
-    points = max(40, min(400, ROOM // max(1, lanes) // 14 - 150))
     text: str = jinja.get_template("report.html.j2").render(
         run=run,
         style=style,
@@ -72,7 +75,10 @@ def render(run: Run) -> str:
         began=datetime.fromtimestamp(run.wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         command=shlex.join(("ftrun", *run.argv)),
         facts=[*_facts(run.inventory, "inventory"), *_facts(run.machine, "machine")],
-        sections=[_section(number, scenario, points) for number, scenario in enumerate(run.scenarios, 1)],
+        sections=[
+            _section(number, scenario, 1 / len(run.scenarios))
+            for number, scenario in enumerate(run.scenarios, 1)
+        ],
         rows=ROWS,
         chart=chart,
         phrases=phrases,
@@ -121,7 +127,17 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
+def _fit(draw: Draw, charts: Sequence[Chart], columns: int, room: float) -> list[Drawn]:
+    """Draw charts in the greatest number of columns, up to `columns`, whose paths have room (bytes)."""
+    while True:
+        drawn = [draw(each, columns) for each in charts]
+        if columns <= 60 or sum(len(path) for _, paths in drawn for path in paths.values()) <= room:
+            return drawn
+        columns //= 2
+
+
+def _section(number: int, scenario: Scenario, share: float) -> dict[str, Any]:
+    """Give what the template says of a scenario; `share` is its part of the room for charts."""
     axis = chart.Axis(scenario.start, scenario.end)
     every = [series for probe in scenario.probes for series in probe.series]
     bounds = chart.latency_range(series.chart for series in every if series.chart is not None)
@@ -135,7 +151,26 @@ def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
         early, middle, late = (
             each - scenario.start for each in (bracket.earliest, bracket.at, bracket.latest)
         )
+        early, late = math.floor(early * 1e3 + 1e-6) / 1e3, math.ceil(late * 1e3 - 1e-6) / 1e3
         return f"{middle:.3f} s [{early:.3f}-{late:.3f}]"
+
+    charted = [series for series in every if series.chart is not None]
+    charts = [series.chart for series in charted if series.chart is not None]
+    states = _fit(chart.states, charts, chart.COLUMNS, share * ROOM["states"])
+    lanes = {
+        id(series): {"columns": columns, "paths": paths, "place": _place(axis, drawn)}
+        for series, drawn, (columns, paths) in zip(charted, charts, states, strict=True)
+    }
+    curves = []
+    if bounds:
+        answered = [series for series in charted if series.latency is not None]
+        charts = [series.chart for series in answered if series.chart is not None]
+        drawings = _fit(partial(chart.latency, bounds), charts, chart.POINTS, share * ROOM["latency"])
+        curves = [
+            (series, columns, paths, _place(axis, drawn))
+            for series, drawn, (columns, paths) in zip(answered, charts, drawings, strict=True)
+        ]
+    labelled = max(2, ROWS // max(1, len(every)))
 
     return {
         "number": number,
@@ -157,15 +192,15 @@ def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
         "happened": _happenings(scenario, axis),
         "bars": _bars(scenario, axis),
         "probes": [
-            (probe, [(each, _lane(each, axis)) for each in probe.series]) for probe in scenario.probes
+            (
+                probe,
+                [(each, lanes.get(id(each)), _downs(each, axis, labelled)) for each in probe.series],
+            )
+            for probe in scenario.probes
         ],
         "bounds": bounds,
         "decades": chart.decades(bounds) if bounds else [],
-        "curves": [
-            (series, chart.latency(series.chart, bounds, points), _place(axis, series))
-            for series in every
-            if bounds and series.chart is not None and series.latency is not None
-        ],
+        "curves": curves,
         "windows": [
             {
                 "series": series,
@@ -176,9 +211,11 @@ def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
                     window.shortest, phrases.window_length(window, series.scope[1]), window.longest
                 ),
             }
-            for series, window in windows
+            for series, window in _longest(windows, lambda window: window.longest)
         ],
-        "blind": blind,
+        "windows_left_out": max(0, len(windows) - ROWS),
+        "blind": _longest(blind, lambda each: each.end - each.start),
+        "blind_left_out": max(0, len(blind) - ROWS),
         "faults": [(fault, _moments(fault, at)) for fault in scenario.faults],
         "steps": _steps(scenario.steps),
         "facts": list(_facts(scenario.cluster)),
@@ -186,19 +223,22 @@ def _section(number: int, scenario: Scenario, points: int) -> dict[str, Any]:
     }
 
 
-def _place(axis: chart.Axis, series: Series) -> tuple[float, float]:
-    """Give where the chart of a series begins, and its width, in percent."""
-    assert series.chart is not None
-    start, end = axis.percent(series.chart.start), axis.percent(series.chart.end)
+def _longest(rows: list[tuple[Series, T]], length: Callable[[T], float]) -> list[tuple[Series, T]]:
+    """Give the rows of the longest, as many as a table holds, in their order."""
+    kept = sorted(range(len(rows)), key=lambda number: -length(rows[number][1]))[:ROWS]
+    return [rows[number] for number in sorted(kept)]
+
+
+def _place(axis: chart.Axis, drawn: Chart) -> tuple[float, float]:
+    """Give where a chart begins, and its width, in percent."""
+    start, end = axis.percent(drawn.start), axis.percent(drawn.end)
     return start, round(end - start, 3)
 
 
-def _lane(series: Series, axis: chart.Axis) -> dict[str, Any]:
-    lane: dict[str, Any] = {"columns": 0, "paths": {}, "place": (0.0, 0.0), "down": []}
-    if series.chart is not None:
-        lane["columns"], lane["paths"] = chart.states(series.chart)
-        lane["place"] = _place(axis, series)
-    longest = sorted(series.windows, key=lambda window: -window.longest)[:40]
+def _downs(series: Series, axis: chart.Axis, number: int) -> list[dict[str, Any]]:
+    """Give what stands over a lane where its longest windows are: the length, and more when pointed at."""
+    downs: list[dict[str, Any]] = []
+    longest = sorted(series.windows, key=lambda window: -window.longest)[:number]
     for window in sorted(longest, key=lambda window: window.start.at):
         stop = series.scope[1]
         x, right = (
@@ -208,7 +248,7 @@ def _lane(series: Series, axis: chart.Axis) -> dict[str, Any]:
         length = phrases.window_length(window, stop)
         text = phrases.duration(length)
         fits = (right - x) / 100 * chart.PLOT > len(text) * chart.LETTER + 8
-        lane["down"].append(
+        downs.append(
             {
                 "x": x,
                 "width": round(right - x, 3),
@@ -218,7 +258,7 @@ def _lane(series: Series, axis: chart.Axis) -> dict[str, Any]:
                 f"{phrases.outcomes(window.outcomes)}",
             }
         )
-    return lane
+    return downs
 
 
 def _marks(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
@@ -276,7 +316,7 @@ def _bars(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
         for number, step in enumerate(scenario.steps, 1)
         if step.start is not None
         and not any(other.path.startswith((step.path + ".", step.path + "#")) for other in scenario.steps)
-    ][: 2 * ROWS]
+    ][:ROWS]
     rows = chart.stack([(start, end) for _, _, start, end in ran])
     bars = []
     for (number, step, start, end), row in zip(ran, rows, strict=True):
@@ -317,7 +357,7 @@ def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
     ]
 
 
-def _moments(fault: Fault, at: Any) -> list[tuple[str, str]]:
+def _moments(fault: Fault, at: Callable[[float | None], str]) -> list[tuple[str, str]]:
     confirmed = {True: "yes", False: "no", None: "unknown"}[fault.confirmed]
     since = fault.injected
 

@@ -199,13 +199,13 @@ def _properties(run: Run, scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 
 def _add_case(suite: ET.Element, case: Case) -> None:
-    attributes = {"classname": clean(case.classname), "name": clean(case.name)}
+    attributes = {"classname": clean(case.classname) or "ftrun", "name": clean(case.name) or "unnamed"}
     if case.file:
         attributes |= {"file": clean(case.file), "line": str(case.line)}
     element = ET.SubElement(suite, "testcase", {**attributes, "time": f"{case.time:.3f}"})
     if not case.tag:
         return
-    message = clean(case.message)
+    message = clean(case.message) or case.kind
     what = {"message": message} if case.tag == "skipped" else {"type": clean(case.kind), "message": message}
     ET.SubElement(element, case.tag, what).text = clean(case.detail) or None
 

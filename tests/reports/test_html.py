@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from lxml import html as lxml_html
+
+from runner.reports import html
+from runner.timeline.run import Blind, Bracket, Chart, Happening, Window
+from tests.reports.example import (
+    END,
+    HEAD_DOWN,
+    RUNS,
+    could_not_start,
+    head_node_failure,
+    several,
+    without_fault_tolerance,
+)
+
+
+def page(run) -> lxml_html.HtmlElement:
+    return lxml_html.fromstring(html.render(run))
+
+
+def text(run) -> str:
+    return " ".join(" ".join(page(run).itertext()).split())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_same_run_makes_the_same_page(name):
+    assert html.render(RUNS[name]()) == html.render(RUNS[name]())
+
+
+def test_the_verdict_and_its_sentence_come_first():
+    for name, word in (("passed", "passed"), ("failed", "failed"), ("error", "unknown")):
+        top = page(RUNS[name]()).find(".//header")
+        assert word in top.find("h1").text_content()
+    said = page(without_fault_tolerance()).get_element_by_id("said").text_content()
+    assert said.startswith("Failed: “workers keep serving while the head is down”")
+
+
+def test_it_says_all_that_the_run_holds():
+    found = text(head_node_failure())
+    for expected in (
+        "26.55 s [26.50-26.61]",
+        "52.326 s [52.301-52.352]",
+        "78.877 s [78.851-78.906]",
+        "refused 428, unreachable 96, timeout 7",
+        "stall, steal",
+        "at most 0 failed requests",
+        "0 failed of 4 301 on 4 series",
+        "scenarios/head_node.yaml:29",
+        "Wait until the head is gone",
+        "service/new simulated",
+        "1.78 s",
+        "ray version 2.60.0",
+        "ray commit c7ce5f1b0a9d",
+        "layout namespaces",
+        "head is dead: its gcs_server ended by SIGKILL",
+        "ftrun scenarios/head_node.yaml",
+        "84.912 s (+32.6 s)",
+    ):
+        assert expected in found, expected
+
+
+def test_an_open_window_has_no_end():
+    assert "still down at the end" in text(without_fault_tolerance())
+
+
+def test_steps_that_were_never_reached_are_there():
+    assert "not reached" in text(without_fault_tolerance())
+
+
+def test_times_count_from_the_scenarios_start():
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    moved = replace(scenario, start=scenario.start - 100.0)
+    assert "152.326 s [152.301-152.352]" in text(replace(run, scenarios=(moved,)))
+
+
+def test_several_scenarios_have_an_overview_that_leads_to_each():
+    tree = page(several())
+    links = [link.get("href") for link in tree.iterfind(".//table//a")]
+    assert links == ["#scenario-1", "#scenario-2", "#scenario-3", "#scenario-4"]
+    assert all(tree.get_element_by_id(link[1:]) is not None for link in links)
+
+
+def test_a_run_without_scenarios_has_a_page():
+    assert "The disk is full." in text(replace(could_not_start(), scenarios=(), message="The disk is full."))
+
+
+def test_a_probe_that_was_started_twice_has_two_lanes():
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    twice = replace(scenario, probes=(scenario.probes[2], scenario.probes[2]))
+    lanes = page(replace(run, scenarios=(twice,))).xpath(
+        "//*[starts-with(@aria-label, 'head/new, downtime')]"
+    )
+    assert len(lanes) == 2
+
+
+def test_text_of_others_stays_text():
+    run = without_fault_tolerance()
+    scenario = run.scenarios[0]
+    hostile = "</title><script>alert(1)</script>\x00\x1b[31m"
+    scenario = replace(
+        scenario,
+        name=hostile,
+        description=hostile,
+        happenings=(Happening(1.0, hostile, hostile, hostile),),
+        cluster={hostile: hostile},
+        assertions=tuple(
+            replace(each, name=hostile, actual=hostile, why=hostile) for each in scenario.assertions
+        ),
+    )
+    rendered = html.render(replace(run, run=hostile, message=hostile, scenarios=(scenario,)))
+    assert rendered.count("<script") == 1
+    assert "alert(1)" in rendered
+    assert not re.search(r"[\x00\x1b]", rendered)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_is_loaded_and_every_picture_has_words(name):
+    tree = page(RUNS[name]())
+    assert not tree.xpath("//@src")
+    assert all(link.startswith(("#", "data:")) for link in tree.xpath("//@href"))
+    assert "default-src 'none'" in tree.xpath("//meta[@http-equiv]/@content")[0]
+    assert not tree.xpath("//@style")
+    for svg in tree.xpath("//svg[not(ancestor::svg)]"):
+        assert (svg.get("role") == "img" and svg.get("aria-label")) or svg.xpath(
+            "ancestor-or-self::*[@aria-hidden='true']"
+        )
+
+
+def wild(columns: int, seed: int) -> Chart:
+    """The worst that a million samples can look like: no two neighbours alike."""
+    random = np.random.default_rng(seed)
+    half = np.exp(random.normal(-5, 1, columns))
+    return Chart(
+        0.0, END, random.integers(0, 5, columns).astype(np.uint8), half, half * random.uniform(1, 90, columns)
+    )
+
+
+@pytest.mark.parametrize("lanes", [1, 6, 20])
+def test_a_million_wild_samples_make_a_page_below_200_kb(lanes):
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    first = scenario.probes[2].series[0]
+    windows = tuple(
+        Window(
+            Bracket(at, at, at), Bracket(at + 0.01, at + 0.01, at + 0.01), 0.0, 0.02, False, {"refused": 3}
+        )
+        for at in np.linspace(45, 95, 3000).tolist()
+    )
+    blind = tuple(Blind(at, at + 0.2, ("stall",)) for at in np.linspace(45, 95, 2000).tolist())
+    series = tuple(
+        replace(
+            first,
+            series=f"worker-{lane}/new",
+            samples=1_000_000 // lanes,
+            windows=windows,
+            blind=blind,
+            chart=wild(1200, lane),
+        )
+        for lane in range(lanes)
+    )
+    steps = tuple(replace(scenario.steps[lane % 15], path=f"steps[{lane}]") for lane in range(1000))
+    happenings = tuple(
+        Happening(lane / 10, "supervisor", "head", f"line {lane} " * 20) for lane in range(1000)
+    )
+    probe = replace(scenario.probes[2], series=series)
+    scenario = replace(scenario, probes=(probe,), steps=steps, happenings=happenings)
+    rendered = html.render(replace(run, scenarios=(scenario,)))
+    assert len(rendered.encode()) < 200_000
+    assert "more are in run.json" in rendered
+
+
+def test_a_window_shorter_than_a_pixel_is_still_drawn():
+    tree = page(head_node_failure())
+    (lane,) = tree.xpath("//*[starts-with(@aria-label, 'service/new, downtime')]")
+    assert lane.xpath(".//*[@class='bad']")
+    assert "vector-effect: non-scaling-stroke" in html.render(head_node_failure())
+
+
+def test_a_window_says_its_length_in_its_lane_where_there_is_room():
+    tree = page(head_node_failure())
+    (lane,) = tree.xpath("//*[starts-with(@aria-label, 'head/new, downtime')]")
+    assert lane.xpath("string(.//*[@class='length'])") == "26.6 s"
+    assert HEAD_DOWN.open is False
