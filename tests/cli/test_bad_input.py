@@ -334,10 +334,8 @@ def test_no_permission(verb: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", [*VERBS, ["report"], ["cleanup"], ["schema"], ["doctor"]], ids=" ".join)
 def test_an_option_that_there_is_not(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*verb, "--bogus", "x.yaml"]) == 4
-    said = capsys.readouterr().err
-    assert said.startswith("usage: ftrun")
-    assert "--bogus" in said
+    assert main([*verb, "--bogus"]) == 4
+    assert capsys.readouterr().err.startswith("usage: ftrun")
 
 
 def test_no_file_at_all(capsys: pytest.CaptureFixture[str]) -> None:
