@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from runner import clock
+from runner.clusters.command import complete
 from runner.clusters.contract import (
     Action,
     Answer,
@@ -92,7 +93,7 @@ class LocalCluster:
         return Facts(frozenset(capabilities), self._endpoints(ground), ground.facts)
 
     def _endpoints(self, ground: Ground) -> tuple[Endpoint, ...]:
-        given = tuple(Endpoint(name, "url", url) for name, url in self.context.endpoints.items())
+        given = tuple(Endpoint(name, "url", url.rstrip("/")) for name, url in self.context.endpoints.items())
         return nodes.endpoints(ground.spread) + given
 
     # -- start and close
@@ -122,7 +123,7 @@ class LocalCluster:
             late = [row["slot"] for row in await self._units() if row["state"] != "up"]
             why = files.explain(Path(self.runtime), late[0] if late else "head")
             raise CannotRun(
-                f"The local cluster did not come up within {BOOT:g} s; late: {', '.join(late) or 'Ray'}.{why}",
+                f"The local cluster did not come up within {BOOT:g} s; late: {', '.join(late)}.{why}",
                 help="`ftrun doctor` says whether this machine has what it needs.",
             ) from error
 
@@ -252,8 +253,9 @@ class LocalCluster:
         self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0
     ) -> Completed:
         """Run a command next to ftrun, or in a node's network with a node's environment."""
+        if where == "here":
+            return await complete(command, timeout=timeout)
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-        if where != "here":
             answer = await self.wire.ask("exec", slot=where, command=argv, timeout=timeout + 5, limit=timeout)
             return Completed(answer["exit_code"], answer["stdout"], answer["stderr"])
         process = await asyncio.create_subprocess_exec(
