@@ -256,10 +256,11 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
 
 
 def _who_answered(parts: Iterable[Part], when: tuple[float, float]) -> set[str]:
+    """Give who answered; also what was sent before the probe was steady tells who was there."""
     return {
         name
         for track, _ in parts
-        if (scope := track.clip(*when)) is not None
+        if (scope := (max(track.began, when[0]), min(track.scope[1], when[1])))[0] < scope[1]
         for name in track.identities(scope)
     }
 
