@@ -304,13 +304,6 @@ def classify(error: BaseException) -> Tuple[int, str]:
         return EOF, text
     if isinstance(error, ssl.SSLError):
         return TLS, text
-    if isinstance(error, socket.gaierror):
-        # Without a free descriptor the resolver blames the name: see whether there is one.
-        try:
-            os.close(os.dup(2))
-        except OSError as cause:
-            return VOID, short("{}, while resolving".format(cause))
-        return (VOID if error.errno == socket.EAI_MEMORY else DNS), text
     if isinstance(error, EOFError):
         return EOF, short(str(error))
     if isinstance(error, OSError) and error.errno is not None:
@@ -318,6 +311,16 @@ def classify(error: BaseException) -> Tuple[int, str]:
             return VOID, text
         return ERRORS.get(error.errno, UNREACHABLE), text
     return VOID, "prober: " + text
+
+
+def classify_lookup(error: BaseException) -> Tuple[int, str]:
+    """Give the outcome of a failed lookup. Without a free descriptor the resolver blames the name."""
+    try:
+        os.close(os.dup(2))
+    except OSError as cause:
+        return VOID, short("{}, while resolving".format(cause))
+    local = not isinstance(error, socket.gaierror) or error.errno in (socket.EAI_MEMORY, socket.EAI_SYSTEM)
+    return VOID if local else DNS, short("{}: {}".format(type(error).__name__, error))
 
 
 class Flow:
@@ -655,7 +658,7 @@ class Connection:
         if exchange is None:
             self.series.drop(self)
             return
-        outcome, detail = classify(error)
+        outcome, detail = classify_lookup(error) if exchange.phase == RESOLVE else classify(error)
         if self.addresses and exchange.phase == CONNECT and outcome != VOID:
             self._discard()
             self._connect()
@@ -1097,8 +1100,8 @@ class Prober:
 
     def _ping(self, number: Json) -> None:
         self.pinged = now = clock()
-        self.say("pong", id=number, p_ns=now)
         self.log.write("ping", id=number, p_ns=now)
+        self.say("pong", id=number, p_ns=now)
 
     def _start(self, probe: str, specs: List[Dict[str, Json]]) -> None:
         if self.leaving:
