@@ -1,4 +1,4 @@
-"""`ftrun doctor`: whether this machine can run scenarios against an inventory's cluster, and what to do if not."""
+"""`ftrun doctor`: whether this machine can run scenarios of an inventory, and what to do if not."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _room(settings: Settings, folder: str) -> Iterator[Check]:
 
 
 def memory() -> float | None:
-    """Give the bytes of memory that can be had: the machine's, or what the control group leaves; None if unknown."""
+    """Give the bytes that can be had: the machine's, or what the control group leaves; None if unknown."""
     found: list[float] = []
     try:
         with open("/proc/meminfo", encoding="ascii") as file:

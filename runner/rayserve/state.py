@@ -90,7 +90,7 @@ def _node(row: Row, slots: Mapping[str, str]) -> dict[str, Json]:
     address = row.get("node_ip")
     state = row.get("state")
     return {
-        "slot": slots.get(address or "", ""),
+        "slot": slots.get(address or ""),
         "id": row.get("node_id"),
         "address": address,
         "is_head": row.get("is_head_node"),
@@ -107,7 +107,7 @@ def _offered(resources: Json) -> dict[str, float] | None:
     return {name: float(amount) for name, amount in resources.items() if not name.startswith("node:")}
 
 
-def _actor(row: Row, placed: Mapping[str, str]) -> dict[str, Json]:
+def _actor(row: Row, placed: Mapping[str, str | None]) -> dict[str, Json]:
     state = row.get("state")
     class_name = str(row.get("class_name") or "")
     pid = number(row.get("pid"))
@@ -121,12 +121,12 @@ def _actor(row: Row, placed: Mapping[str, str]) -> dict[str, Json]:
         "dead": state == "DEAD",
         "pid": pid or None,
         "node_id": node_id,
-        "slot": placed.get(node_id or "", None),
+        "slot": placed.get(node_id or ""),
         "restarts": number(row.get("num_restarts")),
     }
 
 
-def _serve(answer: Row, placed: Mapping[str, str]) -> dict[str, list[dict[str, Json]]]:
+def _serve(answer: Row, placed: Mapping[str, str | None]) -> dict[str, list[dict[str, Json]]]:
     applications: list[dict[str, Json]] = []
     deployments: list[dict[str, Json]] = []
     replicas: list[dict[str, Json]] = []
@@ -163,13 +163,13 @@ def _serve(answer: Row, placed: Mapping[str, str]) -> dict[str, list[dict[str, J
                         "actor_id": replica.get("actor_id"),
                         "pid": number(replica.get("pid")),
                         "node_id": node_id,
-                        "slot": placed.get(node_id or "", None),
+                        "slot": placed.get(node_id or ""),
                     }
                 )
     proxies = [
         {
             "node_id": node_id,
-            "slot": placed.get(node_id, None),
+            "slot": placed.get(node_id),
             "status": proxy.get("status"),
             "actor_id": proxy.get("actor_id"),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from runner.clusters.contract import (
     Undo,
 )
 from runner.clusters.lines import Lines
-from runner.clusters.local import arms, files, http, nodes, processes, remains
+from runner.clusters.local import arms, files, http, nodes, remains
 from runner.clusters.local.blueprint import Blueprint
 from runner.clusters.local.ground import Ground, survey
 from runner.clusters.local.remains import heal
@@ -256,24 +255,8 @@ class LocalCluster:
         if where == "here":
             return await complete(command, timeout=timeout)
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-            answer = await self.wire.ask("exec", slot=where, command=argv, timeout=timeout + 5, limit=timeout)
-            return Completed(answer["exit_code"], answer["stdout"], answer["stderr"])
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            async with asyncio.timeout(timeout):
-                stdout, stderr = await process.communicate()
-        except TimeoutError as error:
-            raise ClusterError(f"The command did not end within {timeout:g} s.") from error
-        finally:
-            processes.send(processes.of_session(process.pid), signal.SIGKILL)
-        assert process.returncode is not None
-        return Completed(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+        answer = await self.wire.ask("exec", slot=where, command=argv, timeout=timeout + 5, limit=timeout)
+        return Completed(answer["exit_code"], answer["stdout"], answer["stderr"])
 
     # -- acting
 
@@ -287,7 +270,7 @@ class LocalCluster:
                 self.wire,
                 action.arguments,
                 arms.Head(ground.python, ground.spread.gcs(), self._ask),
-                (await self.state()),
+                await self.state(),
                 self.context.seed,
             )
         raise ClusterError(f"A local cluster cannot do {action.kind!r}.")
