@@ -9,7 +9,16 @@ from pydantic import Field, model_validator
 from runner.errors import FtrunError, Unmet, Unreachable
 from runner.journal.events import FaultRecovered
 from runner.language.plan import Kind
-from runner.language.types import Duration, EndpointName, FaultName, Model, ProbeName, duration, mistake
+from runner.language.types import (
+    Duration,
+    EndpointName,
+    FaultName,
+    Model,
+    ProbeName,
+    RegexText,
+    duration,
+    mistake,
+)
 from runner.steps import recovery
 from runner.steps.matching import Matching, mismatch
 from runner.steps.stage import TICK, Check, Json, Stage
@@ -48,7 +57,7 @@ class Log(Model):
     """A line that somebody logs."""
 
     of: str = Field(description="Who says it: `controller`, `gcs`, `raylet`, `supervisor`.")
-    matches: str = Field(description="A regular expression that some part of the line matches.")
+    matches: RegexText = Field(description="A regular expression that some part of the line matches.")
 
 
 class WaitFor(Matching):
