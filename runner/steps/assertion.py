@@ -208,9 +208,9 @@ async def run(arguments: Assert, stage: Stage) -> Json:
     verdicts = {each.name: each.verdict.value for each in judged}
     counting = {name: verdict for name, verdict in verdicts.items() if name not in known}
     wrong = [each for each in judged if each.verdict.value != "pass" and each.name in counting]
-    text = "; ".join(f"{each.name}: {each.verdict.value} ({each.actual or each.why})" for each in wrong)
+    text = "; ".join(f"{each.name}: {each.verdict.value}" for each in wrong)
     if not after_fault and wrong:
-        stage.scene.withheld = f"before any fault, {text}"
+        stage.scene.withheld = f"an assertion did not hold before it ({text})."
     if "fail" in counting.values():
         raise Refuted(text)
     return {"verdicts": verdicts, "message": text}

@@ -91,12 +91,19 @@ class World:
                 ]
 
     def deployments(self, application: Application) -> list[dict[str, Json]]:
-        """Give name and number of replicas of each of an application's deployments."""
+        """Give name, number of replicas and options of each of an application's deployments."""
         declared = application.config.get("deployments") or [{"name": application.name}]
         found = []
         for each in declared:
             count = each.get("num_replicas")
-            found.append({"name": each["name"], "target_replicas": count or self.settings.replicas})
+            options = {key: value for key, value in each.items() if key not in ("name", "num_replicas")}
+            found.append(
+                {
+                    "name": each["name"],
+                    "target_replicas": count or self.settings.replicas,
+                    "options": options,
+                }
+            )
         return found
 
     def outages(self, replica: Replica) -> list[Interval]:
@@ -257,7 +264,7 @@ class World:
         name = deployed.application.name
         status = "HEALTHY" if self._whole(name, at) else "UPDATING"
         return [
-            {"app": name, **each, "status": status, "message": "", "options": {}}
+            {"app": name, **each, "status": status, "message": ""}
             for each in self.deployments(deployed.application)
         ]
 
