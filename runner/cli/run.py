@@ -68,9 +68,8 @@ def _check(plan: Plan, reports: Path) -> int:
 
     print("Only checking: nothing will be changed.")
     for scenario, facts in zip(plan.scenarios, asyncio.run(survey(plan, reports)), strict=True):
-        print(
-            f"  {scenario.name}: can run here ({plan.inventory.kind}: {', '.join(sorted(facts.capabilities))})"
-        )
+        can = ", ".join(sorted(facts.capabilities))
+        print(f"  {scenario.name}: can run here ({plan.inventory.kind}: {can})")
         if missing := [each for each in scenario.requires if each not in facts.capabilities]:
             print(f"    will be skipped: it requires {', '.join(missing)}")
     print("Only checked: nothing was changed.")
@@ -139,10 +138,15 @@ def made(reports: Path, name: str) -> Path:
             except FileExistsError:
                 number += 1
         trial = folder / ".trial"
-        with trial.open("wb") as file:
-            file.write(bytes(ROOM))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with trial.open("wb") as file:
+                file.write(bytes(ROOM))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            trial.unlink(missing_ok=True)
+            folder.rmdir()
+            raise
         trial.unlink()
     except OSError as error:
         raise CannotRun(
