@@ -120,7 +120,8 @@ def _kind(kind: Kind, ref: dict[str, Json], defs: Mapping[str, Json]) -> dict[st
     if kind.expand is None:
         return {**says, **ref}
     fields, forms = defs[_name(ref)]["properties"], [ref]
-    for short in ("", [], {}):
+    shorts: tuple[Json, ...] = ("", [], {})
+    for short in shorts:
         match kind.expand(short):
             case {**expanded} if len(expanded) == 1:
                 [(name, value)] = expanded.items()

@@ -128,13 +128,16 @@ class Steps:
         written = {key: child for key, child in node.value.items() if key in MODIFIERS}
         item = frozenset({"item"}) if "loop" in written else frozenset()
         here = place.variables.knowing({}, frozenset(self.registered)).knowing({}, item)
-        settled, deferred = here.settle(replace(node, value=written), text)
+        conditions = {key: child for key, child in written.items() if key in ("when", "until")}
+        rest = {key: child for key, child in written.items() if key not in conditions}
+        settled, deferred = here.settle(replace(node, value=rest), text)
         late = {str(path[0]) for path in deferred}
         for key in sorted(late - set(LATE)):
             message = f"`{key}` has to be known before the run; a result of a step is not."
             text.refuse("template", message, written[key])
         prompt = replace(
-            settled, value={key: value for key, value in settled.value.items() if key not in late}
+            settled,
+            value=conditions | {key: child for key, child in settled.value.items() if key not in late},
         )
         own = written["register"].value if "register" in written else None
         names = here.known | ({own} if isinstance(own, str) else set())
