@@ -105,10 +105,13 @@ class _Tale:
         self.faults = self._faults(journal)
         self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
         self.observations = self._observations()
-        # Of a wait that was retried the last end counts; one that may fail (ignore_errors) does not.
-        waits = {wait.path: wait for wait in _all(self.own, events.WaitEnd)}
-        ignored = {step.path for step in _all(self.own, events.StepEnd) if step.state == "ignored"}
-        self.waits = tuple(wait for path, wait in waits.items() if wait.met or path not in ignored)
+        # What was ignored (ignore_errors, an attempt that was followed by another) may have waited in vain.
+        ignored = [step.path for step in _all(self.own, events.StepEnd) if step.state == "ignored"]
+        self.waits = tuple(
+            wait
+            for wait in _all(self.own, events.WaitEnd)
+            if wait.met or not any(f"{wait.path}.".startswith(f"{path}.") for path in ignored)
+        )
 
     def scenario(self) -> run.Scenario:
         """Give the scenario with its verdict."""
@@ -156,13 +159,19 @@ class _Tale:
             yield Verdict.UNKNOWN, (self.ended.message if self.ended else "") or f"The scenario was {state}."
         for wait in self.waits:
             if not wait.met:
+                said = bool(wait.mismatch) and self.ended is not None and wait.mismatch in self.ended.message
                 text = f"Waited in vain for {wait.waited}" + (f": {wait.mismatch}" if wait.mismatch else "")
-                yield (Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN), text
-        waited = {wait.path for wait in self.waits}
+                yield (
+                    Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN,
+                    "" if said and state != "finished" else text,
+                )
+        told = {wait.path for wait in self.waits}
+        # A block ends as the step in it that says why.
+        told |= {step.path for step in _all(self.own, events.StepStart) if step.step == "block"}
         for step in _all(self.own, events.StepEnd):
             if step.state == "withheld":
                 yield Verdict.UNKNOWN, step.message
-            if step.state == "unmet" and step.path not in waited:
+            if step.state == "unmet" and step.path not in told:
                 hit = any(
                     fault.injected is not None and fault.injected < step.t for fault in self.faults.values()
                 )
@@ -336,6 +345,9 @@ class _Tale:
             return
         marks = {mark.path: mark for mark in _all(self.own, events.AssertMark)}
         for mark in marks.values():
+            # Instances of a loop are numbered from the first on, further attempts from the second on.
+            if any(re.fullmatch(re.escape(mark.path) + r"#\d+", other) for other in marks):
+                continue
             evidence = self._evidence(mark)
             for case in mark.cases:
                 finding = judge(case, evidence)

@@ -49,7 +49,7 @@ def test_it_begins_anew_after_an_outage():
 def test_silence_is_not_good_although_no_bad_sample_is_there_yet(kind, after):
     found = known(World(Setting(), [Outage(5.0, 20.0, kind)]), 5.0 + after)
     assert found.since is None
-    assert seconds(found.until) <= 5.01
+    assert seconds(found.good) <= 5.01
 
 
 def test_one_request_in_four_that_hangs_is_seen_behind_the_good_ones():
