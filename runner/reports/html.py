@@ -90,7 +90,8 @@ def _whole(text: str) -> Any:
     """Give the text as markup whose brackets are not broken across lines."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"(\S+ \w+ \[[^\[\]]*\])", r"<span class=t>\1</span>", escape(phrases.clean(text))))  # noqa: S704 (escaped)
+    escaped = str(escape(phrases.clean(text)))
+    return Markup(re.sub(r"(\S+ m?s \[[^\[\]]*\])", r"<span class=t>\1</span>", escaped))  # noqa: S704 (escaped)
 
 
 def _finalize(value: Any) -> Any:

@@ -172,13 +172,14 @@ def live(
     style = style or Style()
     parts: list[tuple[str, str]] = [("strong", f"{now:7.1f} s")]
     if running:
-        parts.append(("", clean(running).split("\n")[0]))
+        parts.append(("", running))
     for each in counts:
         down = f", down {now - each.down_since:.1f} s" if each.down_since is not None else ""
         parts.append(("bad" if down else "", f"{each.probe} {each.bad} bad of {each.sent}{down}"))
     shown: list[str] = []
     room = width
-    for tone, text in parts:
+    for tone, part in parts:
+        text = clean(part).replace("\n", " ").replace("\r", " ")
         cut = text if len(text) <= room else text[: max(0, room - 3)] + "..." if room > 3 else ""
         if cut:
             shown.append(style.paint(tone, cut))

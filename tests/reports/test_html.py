@@ -65,6 +65,12 @@ def test_it_says_all_that_the_run_holds():
         assert expected in found, expected
 
 
+def test_brackets_in_the_summary_are_not_broken_across_lines():
+    said = page(head_node_failure()).get_element_by_id("said")
+    assert [each.text for each in said.iterfind("span")] == ["50 ms [0-104]", "26.55 s [26.50-26.61]"]
+    assert "<" not in said.text_content()
+
+
 def test_an_open_window_has_no_end():
     assert "still down at the end" in text(without_fault_tolerance())
 
