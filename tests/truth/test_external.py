@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -280,3 +281,52 @@ def test_after_sigkill_the_samples_are_there_and_cleanup_heals(truth: Truth, tmp
     assert run["exit_code"] == 3
     assert run["scenarios"][0]["probes"][0]["series"][0]["windows"]
     assert run["scenarios"][0]["assertions"][0]["verdict"] == "unknown"
+
+
+def test_a_false_claim_fails(truth: Truth, tmp_path: Path) -> None:
+    commands = {"break": {"act": truth.tell(kind="http_503", lasts=0.5)}}
+    steps = [
+        {"probe": {"start": "all", "steady": "500ms"}},
+        {"kill": {"command": "break"}, "register": "fault"},
+        {"wait_for": {"recovered": "fault", "timeout": "30s"}},
+        {"assert": [{"name": "nobody notices", "probe": "users", "failed": {"max": 0}}]},
+    ]
+    ended = ftrun(tmp_path, *Files(tmp_path, truth, steps, commands, {"rate": 100}).arguments())
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    folder = run_of(tmp_path)
+    [assertion] = json.loads((folder / "run.json").read_text())["scenarios"][0]["assertions"]
+    assert (assertion["name"], assertion["verdict"]) == ("nobody notices", "fail")
+    cases = ET.parse(folder / "junit.xml").getroot().iter("testcase")
+    children_of = {case.get("name"): [child.tag for child in case] for case in cases}
+    assert children_of["nobody notices"] == ["failure"]
+
+
+def test_a_sick_service_withholds_the_fault_and_nothing_is_known(truth: Truth, tmp_path: Path) -> None:
+    truth.fifo.write_text(json.dumps({"kind": "http_503", "lasts": 600}) + "\n")
+    commands = {"break": {"act": f"touch {tmp_path / 'broken'}"}}
+    steps = [
+        {"probe": {"start": "all", "steady": "500ms", "timeout": "2s"}},
+        {"kill": {"command": "break"}, "register": "fault"},
+        {"assert": [{"name": "nobody notices", "probe": "users", "failed": {"max": 0}}]},
+    ]
+    ended = ftrun(tmp_path, *Files(tmp_path, truth, steps, commands).arguments())
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert not (tmp_path / "broken").exists()
+    run = json.loads((run_of(tmp_path) / "run.json").read_text())
+    assert run["verdict"] == "unknown"
+    assert run["scenarios"][0]["faults"] == []
+
+
+def test_a_command_that_fails_leaves_its_fault_unconfirmed(truth: Truth, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    commands = {"break": {"act": "echo it did not work; exit 7", "undo": f"echo healed >> {trace}"}}
+    steps = [
+        {"probe": {"start": "all", "steady": "500ms"}},
+        {"kill": {"command": "break"}, "register": "fault"},
+        {"assert": [{"name": "nobody notices", "probe": "users", "failed": {"max": 0}}]},
+    ]
+    ended = ftrun(tmp_path, *Files(tmp_path, truth, steps, commands).arguments())
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert "exit code 7" in ended.stdout
+    assert "it did not work" in ended.stdout
+    assert trace.read_text() == "healed\n"
