@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from runner.language.plan import Application
 
@@ -32,6 +33,13 @@ class Endpoint:
     """True where ftrun itself stands in for something (the local forwarder for a Kubernetes Service)."""
 
 
+def redacted(url: str) -> str:
+    """Give a URL as it may be shown: without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What survey read. `document` is journalled as it is and shown in reports."""
@@ -49,8 +57,8 @@ class Action:
 
     kinds and their arguments:
     - `node`: {slot, how: crash | delete, grace?}     SIGKILL (or SIGTERM first) of all of a node's processes
-    - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?, slot?,
-      mode?: one (default) | all}
+    - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?,
+      slot?, mode?: one (default) | all}
     - `process`: {slot, process, signal}
     - `command`: {name}                                 a command that the inventory gives
     """
@@ -113,7 +121,7 @@ class Armed(Protocol):
         ...
 
     async def disarm(self) -> None:
-        """Let go of what arming started, where `act` was never called. Calling it after `act` does nothing."""
+        """Let go of what arming started, where `act` was never called; after `act` it does nothing."""
         ...
 
 
@@ -195,7 +203,10 @@ class Cluster(Protocol):
     kind: str
 
     async def start(self) -> None:
-        """Make the cluster, or attach to the one that is there. Raises CannotRun with the tail of the right log."""
+        """Make the cluster, or attach to the one that is there.
+
+        Raises CannotRun with the tail of the right log.
+        """
         ...
 
     async def survey(self) -> Facts:
@@ -206,11 +217,15 @@ class Cluster(Protocol):
         """Hand Serve this configuration (all applications it shall have). Does not wait for RUNNING."""
         ...
 
-    async def http(self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0) -> Answer:
+    async def http(
+        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+    ) -> Answer:
         """Ask `dashboard` (the head's API) or an endpoint's slot, from where the prober stands."""
         ...
 
-    async def exec(self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0) -> Completed:
+    async def exec(
+        self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0
+    ) -> Completed:
         """Run a command `here` (next to ftrun) or on a node's slot; a string goes to the shell."""
         ...
 
@@ -223,7 +238,7 @@ class Cluster(Protocol):
         ...
 
     def observe(self) -> AsyncIterator[Saying]:
-        """Give what the cluster says, until cancelled. One document when it begins, then one a change or poll."""
+        """Give what the cluster says, until cancelled: a document at once, then one a change or poll."""
         ...
 
     async def prober(self, program: Path, directory: Path) -> Prober:
@@ -234,7 +249,7 @@ class Cluster(Protocol):
         ...
 
     def closing(self) -> Undo | None:
-        """Give the undo that removes whatever `start` is about to make; journalled before `start` is called."""
+        """Give the undo that removes whatever `start` is about to make; it is journalled before `start`."""
         ...
 
     async def logs(self, directory: Path) -> None:

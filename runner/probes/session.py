@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from runner import clock
-from runner.clusters.contract import Cluster, Endpoint, Prober
+from runner.clusters.contract import Cluster, Endpoint, Prober, redacted
 from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.journal.samples import HEADER_BYTES, Samples, header, samples_of
 from runner.language.plan import ProbeSpec
@@ -74,13 +74,6 @@ def selected(spec: ProbeSpec, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
             f"Probe {spec.name} asks endpoint {name}, which this cluster has not; it has: {there}."
         )
     return found
-
-
-def redacted(url: str) -> str:
-    """Give a URL as it may be shown: without user, password and query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
 
 
 def whole(url: str, path: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from runner.clusters.command import Command, complete, prepare, tail
 from runner.clusters.contract import (
@@ -27,6 +26,7 @@ from runner.clusters.contract import (
     Prober,
     Saying,
     Undo,
+    redacted,
 )
 from runner.clusters.external.settings import Settings
 from runner.clusters.lines import LIMIT, Lines
@@ -51,13 +51,6 @@ async def heal(undo: Undo) -> None:
     completed = await complete(text, timeout=limit)
     if completed.exit_code:
         raise ClusterError(f"`{text}` ended with exit code {completed.exit_code}.{tail(completed)}")
-
-
-def redacted(url: str) -> str:
-    """Give the URL without its user and password."""
-    parts = urlsplit(url)
-    _, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"***@{host}" if at else parts.netloc))
 
 
 def role(slot: str) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.clusters.contract import Action, Context, Undo
-from runner.clusters.external.cluster import External, heal, redacted, role
+from runner.clusters.contract import Action, Context, Undo, redacted
+from runner.clusters.external.cluster import External, heal, role
 from runner.clusters.external.settings import Settings
 from runner.errors import ClusterError
 
@@ -38,8 +38,8 @@ def test_a_slot_tells_its_role(slot: str, expected: str) -> None:
     assert role(slot) == expected
 
 
-def test_urls_are_shown_without_user_and_password() -> None:
-    assert redacted("http://me:p@ss@h:80/x?y=1") == "http://***@h:80/x?y=1"
+def test_urls_are_shown_without_user_password_and_query() -> None:
+    assert redacted("http://me:p@ss@h:80/x?key=1#y") == "http://h:80/x"
     assert redacted("http://h:80/x") == "http://h:80/x"
 
 
