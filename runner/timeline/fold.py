@@ -105,12 +105,8 @@ class _Tale:
         self.faults = self._faults(journal)
         self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
         self.observations = self._observations()
-        # What was ignored (ignore_errors, an attempt that was followed by another) may have waited in vain.
-        ignored = [step.path for step in _all(self.own, events.StepEnd) if step.state == "ignored"]
         self.waits = tuple(
-            wait
-            for wait in _all(self.own, events.WaitEnd)
-            if wait.met or not any(f"{wait.path}.".startswith(f"{path}.") for path in ignored)
+            wait for wait in _all(self.own, events.WaitEnd) if wait.met or not self._pardoned(wait.path)
         )
 
     def scenario(self) -> run.Scenario:
@@ -165,13 +161,13 @@ class _Tale:
                     Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN,
                     "" if said and state != "finished" else text,
                 )
-        told = {wait.path for wait in self.waits}
+        told = {wait.path for wait in _all(self.own, events.WaitEnd)}
         # A block ends as the step in it that says why.
         told |= {step.path for step in _all(self.own, events.StepStart) if step.step == "block"}
         for step in _all(self.own, events.StepEnd):
             if step.state == "withheld":
                 yield Verdict.UNKNOWN, step.message
-            if step.state == "unmet" and step.path not in told:
+            if step.state == "unmet" and step.path not in told and not self._pardoned(step.path):
                 hit = any(
                     fault.injected is not None and fault.injected < step.t for fault in self.faults.values()
                 )
@@ -181,6 +177,11 @@ class _Tale:
                 yield Verdict.UNKNOWN, f"The fault {fault.name} was not confirmed."
         if state == "finished" and not judged:
             yield Verdict.UNKNOWN, "Nothing was judged."
+
+    def _pardoned(self, path: str) -> bool:
+        """Tell whether a step, or what holds it, was ignored: by ignore_errors, or for another attempt."""
+        ended = _all(self.own, events.StepEnd)
+        return any(f"{path}.".startswith(f"{end.path}.") for end in ended if end.state == "ignored")
 
     # Faults and what the cluster said
 

@@ -29,7 +29,7 @@ class Finding:
     why: str = ""
 
 
-def match(wanted: Mapping[str, Json], path: str, document: Mapping[str, Json] | None) -> Finding:
+def match(wanted: Mapping[str, Json], path: str, document: Json | None) -> Finding:
     """Judge one of equals, count, all, any (in `wanted`) on what `path` finds.
 
     Unknown where there is no document, where a list that the path reads is unknown in it, where the path
@@ -94,9 +94,9 @@ def _decide(matcher: str, value: Json, found: Sequence[Json]) -> Verdict:
     return Verdict.UNKNOWN if unknown and not wrong else Verdict.FAIL
 
 
-def _unknown_lists(path: str, document: Mapping[str, Json]) -> list[str]:
+def _unknown_lists(path: str, document: Json) -> list[str]:
     """Give the unknown lists that a path may read: its first name; every one where it begins otherwise."""
-    unknown = [str(name) for name in document.get("unknown", ())]
+    unknown = [str(name) for name in document.get("unknown", ())] if isinstance(document, Mapping) else []
     first = re.match(r"""\$(?:\.|\[['"])([A-Za-z_]\w*)""", path)
     if first is None:
         return unknown

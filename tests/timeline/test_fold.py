@@ -315,3 +315,199 @@ def test_each_claim(claim):
     assert assertion.expected
     assert assertion.actual
     assert verdict is not Verdict.UNKNOWN or assertion.why
+
+
+# What is told of steps that did not go the straight way
+
+
+def told(*inside: tuple[float, Event], plan=PLAN, state="finished") -> list[Event]:
+    return journal(
+        (0.0, START),
+        (0.0, replace(SCENARIO, steps=plan)),
+        *inside,
+        (9.0, events.ScenarioEnd(scenario=0, state=state)),
+        (9.0, events.RunEnd(state=state)),
+    )
+
+
+def node(path: str, kind: str, *cases: str) -> dict:
+    return {
+        "path": path,
+        "name": path,
+        "kind": kind,
+        "file": "s.yaml",
+        "line": 1,
+        "cases": [{"name": case, "file": "s.yaml", "line": 2} for case in cases],
+    }
+
+
+def begin(path: str, kind: str) -> Event:
+    return events.StepStart(scenario=0, path=path, name=path, step=kind, file="s.yaml", line=1)
+
+
+def finish(path: str, state: str, message: str = "") -> Event:
+    return events.StepEnd(scenario=0, path=path, state=state, message=message)
+
+
+def mark(path: str, name: str, *, value=True) -> Event:
+    case = {"name": name, "file": "s.yaml", "line": 2, "that": {"text": "x", "value": value}}
+    return events.AssertMark(scenario=0, path=path, cases=(case,))
+
+
+RESCUE = (
+    node("steps[0]", "block"),
+    node("steps[0].block[0]", "exec"),
+    node("steps[0].rescue[0]", "assert", "in rescue"),
+    node("steps[1]", "assert", "after"),
+)
+
+
+def test_a_rescue_that_was_not_needed_is_not_missed():
+    run = fold(
+        told(
+            (1.0, begin("steps[0]", "block")),
+            (1.0, begin("steps[0].block[0]", "exec")),
+            (2.0, finish("steps[0].block[0]", "ok")),
+            (2.0, finish("steps[0]", "ok")),
+            (3.0, mark("steps[1]", "after")),
+            plan=RESCUE,
+        ),
+        Tape(),
+    )
+    assert [each.name for each in only(run).assertions] == ["after"]
+    assert {each.path: each.state for each in only(run).steps}["steps[0].rescue[0]"] == "skipped"
+    assert run.verdict is Verdict.PASS
+
+
+def test_a_rescue_that_began_and_did_not_get_there_is_missed():
+    plan = (
+        *RESCUE[:2],
+        node("steps[0].rescue[0]", "exec"),
+        node("steps[0].rescue[1]", "assert", "in rescue"),
+    )
+    run = fold(
+        told(
+            (1.0, begin("steps[0]", "block")),
+            (1.0, begin("steps[0].rescue[0]", "exec")),
+            (2.0, finish("steps[0].rescue[0]", "error", "no")),
+            (2.0, finish("steps[0]", "error", "no")),
+            plan=plan,
+            state="error",
+        ),
+        Tape(),
+    )
+    assert [(each.name, each.verdict) for each in only(run).assertions] == [("in rescue", Verdict.UNKNOWN)]
+
+
+def test_what_a_skipped_block_holds_is_not_missed():
+    plan = (
+        node("steps[0]", "block"),
+        node("steps[0].block[0]", "assert", "inside"),
+        node("steps[1]", "assert", "after"),
+    )
+    run = fold(
+        told(
+            (1.0, begin("steps[0]", "block")),
+            (1.0, finish("steps[0]", "skipped")),
+            (3.0, mark("steps[1]", "after")),
+            plan=plan,
+        ),
+        Tape(),
+    )
+    assert [each.name for each in only(run).assertions] == ["after"]
+
+
+def test_each_instance_of_a_loop_is_judged_and_of_attempts_the_last():
+    plan = (node("steps[0]", "assert", "loop"), node("steps[1]", "assert", "again"))
+    run = fold(
+        told(
+            (1.0, mark("steps[0]#1", "loop")),
+            (2.0, mark("steps[0]#2", "loop", value=False)),
+            (3.0, mark("steps[1]", "again", value=False)),
+            (4.0, mark("steps[1]#2", "again")),
+            plan=plan,
+        ),
+        Tape(),
+    )
+    assert [(each.step, each.verdict.value) for each in only(run).assertions] == [
+        ("steps[0]#1", "pass"),
+        ("steps[0]#2", "fail"),
+        ("steps[1]#2", "pass"),
+    ]
+
+
+def test_ignoring_errors_does_not_touch_assertions():
+    run = fold(
+        told(
+            (1.0, mark("steps[0]", "claim", value=False)),
+            (1.0, finish("steps[0]", "ignored")),
+            plan=(node("steps[0]", "assert", "claim"),),
+        ),
+        Tape(),
+    )
+    assert run.verdict is Verdict.FAIL
+
+
+def test_a_wait_in_what_was_ignored_may_be_in_vain():
+    wait = events.WaitEnd(scenario=0, path="steps[0].block[0]", met=False, waited="x", after_fault=True)
+    inside = ((1.0, wait), (1.0, finish("steps[0].block[0]", "unmet")), (3.0, mark("steps[1]", "after")))
+    plan = (
+        node("steps[0]", "block"),
+        node("steps[0].block[0]", "wait_for"),
+        node("steps[1]", "assert", "after"),
+    )
+    ignored = fold(told(*inside, (2.0, finish("steps[0]", "ignored")), plan=plan), Tape())
+    assert ignored.verdict is Verdict.PASS
+    assert fold(told(*inside, (2.0, finish("steps[0]", "unmet")), plan=plan), Tape()).verdict is Verdict.FAIL
+
+
+def test_a_withheld_fault_leaves_it_unknown_and_says_why():
+    run = fold(
+        told(
+            (1.0, mark("steps[0]", "a")), (2.0, finish("steps[1]", "withheld", "The app was sick.")), plan=()
+        ),
+        Tape(),
+    )
+    assert (run.verdict, only(run).message) == (Verdict.UNKNOWN, "The app was sick.")
+
+
+def test_a_document_asked_for_before_the_fault_says_nothing_of_after_it():
+    stale = [
+        replace(event, observation=6) if isinstance(event, events.AssertMark) else event
+        for event in whole([{"name": "one", "state": "$.nodes[*]", "count": 1}])
+    ]
+    assert only(fold(stale, tape())).assertions[0].verdict is Verdict.UNKNOWN
+
+
+def test_what_the_cluster_did_becomes_happenings():
+    event = events.ClusterEvent(scenario=0, at=3.5, source="supervisor", slot="head", text="started")
+    run = fold(told((4.0, event)), Tape())
+    (happening,) = only(run).happenings
+    assert (happening.at, happening.source, happening.slot, happening.text) == (
+        3.5,
+        "supervisor",
+        "head",
+        "started",
+    )
+
+
+def test_a_probe_that_was_started_twice_is_judged_over_both():
+    first, _ = World(Setting(length=5), [Outage(1.0, 1.5, "refused")]).record()
+    second, _ = World(Setting(length=5)).record()
+    later = replace(
+        second,
+        header={**second.header, "t0_ns": ORIGIN + 6 * 10**9},
+        **{name: getattr(second, name) + 6 * 10**9 for name in ("due", "sent", "done")},
+    )
+    case = {"name": "x", "file": "s.yaml", "line": 1, "probe": "users", "failed": {"max": 0}}
+    run = fold(
+        told(
+            (0.0, PROBE),
+            (5.0, events.ProbeStop(scenario=0, probe="users", at=5.0)),
+            (6.0, events.ProbeStart(scenario=0, probe="users", series=({**SERIES, "file": "b", "t0": 6.0},))),
+            (8.0, events.AssertMark(scenario=0, path="steps[3]", cases=(case,))),
+        ),
+        Tape({"samples/0/a": first, "b": later}),
+    )
+    assert [(each.start, each.end) for each in only(run).probes] == [(0.0, 5.0), (6.0, None)]
+    assert only(run).assertions[0].verdict is Verdict.FAIL

@@ -15,7 +15,7 @@ EPSILON = 3e-6
 KINDS = ("refused", "http_503", "stall", "blackhole")
 
 thorough = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -1,0 +1,214 @@
+"""Each claim of docs/assertions.md against evidence made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from runner.journal.samples import Outcome, ProberLog
+from runner.timeline.evidence import gather, timing
+from runner.timeline.judge import Evidence, Observed, judge
+from runner.timeline.run import Fault, Verdict
+from runner.timeline.series import Track
+from tests.timeline.simulator import ORIGIN, Setting, table
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+WHO = {0: "", 1: "pid 1", 2: "pid 2", 3: "pid 3"}
+
+
+def track(letters: str, who: str = "", *, name: str = "worker-1/new", identity: object = "body") -> Track:
+    """Give a series at 10/s: g good (1 ms), s slow (700 ms), b refused, - never sent; who by sample, a digit each."""
+    there = [n for n, letter in enumerate(letters) if letter != "-"]
+    sent = [ORIGIN + n * 100_000_000 for n in there]
+    samples = table(
+        Setting(rate=10.0, blind_after=0.2),
+        there,
+        sent,
+        sent,
+        [at + (700 if letters[n] == "s" else 1) * 1_000_000 for n, at in zip(there, sent, strict=True)],
+        [Outcome.REFUSED if letters[n] == "b" else Outcome.OK for n in there],
+        [int(who[n]) for n in there] if who else None,
+    )
+    endpoint, connection = name.split("/")
+    return Track(
+        spec={"series": name, "endpoint": endpoint, "connection": connection, "identity": identity},
+        began=0.0,
+        scope=(0.0, len(letters) / 10),
+        zero=ORIGIN,
+        log=ProberLog((), WHO, {}, {}, ()),
+        stopped=True,
+        timing=timing(samples.header),
+        evidence=gather(samples, ()),
+    )
+
+
+FAULT = Fault(
+    name="fault", kind="kill", how="crash", target="node head", hits=(), intended=2.0, injected=2.0,
+    confirmed=True, healed=None, recovered=4.0,
+)  # fmt: skip
+
+
+def given(*tracks: Track, fault: Fault = FAULT, at: float = 6.0, **more) -> Evidence:
+    return Evidence(at=at, tracks={"p": tracks} if tracks else {}, faults={0: fault}, **more)
+
+
+def verdict(case: dict, evidence: Evidence) -> Verdict:
+    finding = judge(case, evidence)
+    assert finding.expected
+    assert finding.actual
+    assert finding.verdict is not UNKNOWN or finding.why
+    return finding.verdict
+
+
+GOOD = "g" * 60
+DOWN = "g" * 25 + "b" * 5 + "g" * 30
+
+
+def test_every_series_counts_and_the_worst_decides():
+    case = {"probe": "p", "failed": {"max": 0}}
+    other = track(DOWN, name="worker-2/reused")
+    assert verdict(case, given(track(GOOD))) is PASS
+    assert verdict(case, given(track(GOOD), other)) is FAIL
+    assert "worker-2/reused" in judge(case, given(track(GOOD), other)).why
+    assert verdict({**case, "endpoint": "worker-1"}, given(track(GOOD), other)) is PASS
+    assert verdict({**case, "connection": "reused"}, given(track(GOOD), other)) is FAIL
+    assert verdict({**case, "endpoint": "head"}, given(track(GOOD), other)) is UNKNOWN
+
+
+def test_all_that_a_case_says_must_hold():
+    case = {"probe": "p", "failed": {"max": 5}, "longest": {"max": 0.1}}
+    finding = judge(case, given(track(DOWN)))
+    assert finding.verdict is FAIL
+    assert finding.expected == "failed requests of p at most 5; longest downtime of p at most 100 ms"
+
+
+def test_a_limit_on_a_duration_prints_its_resolution():
+    finding = judge({"probe": "p", "longest": {"max": 5.0}}, given(track(DOWN)))
+    assert finding.actual == "worker-1/new: more than 399 ms to 601 ms (resolution 100 ms)"
+
+
+def test_blind_time_makes_it_unknown_and_is_named():
+    finding = judge({"probe": "p", "failed": {"max": 0}}, given(track("g" * 20 + "-" * 10 + "g" * 30)))
+    assert finding.verdict is UNKNOWN
+    assert finding.actual == "worker-1/new: 0 to 10 (blind for 1.1 s)"
+    assert finding.why == "too little is known of worker-1/new"
+
+
+def test_nothing_sent_is_unknown():
+    assert verdict({"probe": "p", "failed": {"max": 0}}, given(track("-" * 60))) is UNKNOWN
+    missing = replace(track(GOOD), evidence=None, timing=None)
+    assert verdict({"probe": "p", "failed": {"max": 0}}, given(missing)) is UNKNOWN
+    assert verdict({"probe": "p", "failed": {"max": 0}}, given()) is UNKNOWN
+
+
+@pytest.mark.parametrize(("phase", "expected"), [("before", PASS), ("during", FAIL), ("after", PASS)])
+def test_phases_of_a_fault(phase, expected):
+    case = {"probe": "p", "failed": {"max": 0}, "during": {"fault": 0, "phase": phase}}
+    assert verdict(case, given(track(DOWN))) is expected
+
+
+def test_during_lasts_until_the_mark_where_no_recovery_was_seen_and_after_is_unknown():
+    case = {"probe": "p", "failed": {"max": 0}, "during": {"fault": 0, "phase": "during"}}
+    late = track("g" * 50 + "b" * 5 + "g" * 5)
+    assert verdict(case, given(late)) is PASS
+    assert verdict(case, given(late, fault=replace(FAULT, recovered=None))) is FAIL
+    after = {**case, "during": {"fault": 0, "phase": "after"}}
+    assert verdict(after, given(track(GOOD), fault=replace(FAULT, recovered=None))) is UNKNOWN
+
+
+@pytest.mark.parametrize("broken", [{"confirmed": False}, {"confirmed": None}, {"injected": None}])
+def test_what_depends_on_a_fault_that_is_not_known_to_have_hit_is_unknown(broken):
+    fault = replace(FAULT, **broken)
+    for case in (
+        {"probe": "p", "failed": {"max": 0}, "during": {"fault": 0, "phase": "before"}},
+        {"probe": "p", "same_identities": 0},
+        {"recovery": {"fault": 0, "max": 60.0}},
+    ):
+        assert verdict(case, given(track(GOOD, "1" * 60), fault=fault)) is UNKNOWN
+
+
+def test_success_and_latency_count_what_was_not_seen_both_ways():
+    blind = track("g" * 20 + "-" * 10 + "g" * 30)
+    assert verdict({"probe": "p", "success": {"min": 0.8}}, given(blind)) is PASS
+    assert verdict({"probe": "p", "success": {"min": 0.9}}, given(blind)) is UNKNOWN
+    assert verdict({"probe": "p", "latency": {"percentile": 80, "max": 0.01}}, given(blind)) is PASS
+    assert verdict({"probe": "p", "latency": {"percentile": 90, "max": 0.01}}, given(blind)) is UNKNOWN
+    assert verdict({"probe": "p", "latency": {"percentile": 99, "max": 0.0001}}, given(track(GOOD))) is FAIL
+    assert (
+        verdict({"probe": "p", "latency": {"percentile": 99, "max": 1.0}}, given(track("b" * 60))) is UNKNOWN
+    )
+
+
+def test_a_slow_answer_counts_in_latency_and_not_as_failed():
+    slow = track("g" * 30 + "s" + "g" * 29)
+    assert verdict({"probe": "p", "failed": {"max": 0}}, given(slow)) is PASS
+    assert verdict({"probe": "p", "count": {"max": 0}}, given(slow)) is FAIL
+    assert verdict({"probe": "p", "latency": {"percentile": 100, "max": 0.5}}, given(slow)) is FAIL
+    assert verdict({"probe": "p", "success": {"min": 1}}, given(slow)) is FAIL
+
+
+def test_same_identities():
+    case = {"probe": "p", "same_identities": 0}
+    assert verdict(case, given(track(GOOD, "12" * 10 + "1" * 21 + "3" * 19))) is PASS
+    finding = judge(case, given(track(GOOD, "12" * 10 + "13" * 10 + "3" * 20)))
+    assert finding.verdict is FAIL
+    assert "pid 3" in finding.actual
+    # What one series saw before the fault, another may see after it.
+    assert verdict(case, given(track(GOOD, "1" * 60), track(GOOD, "2" * 20 + "1" * 40, name="w/new"))) is PASS
+    assert verdict(case, given(track(GOOD, "0" * 60))) is UNKNOWN
+    assert verdict(case, given(track("g" * 20 + "b" * 40, "1" * 60))) is UNKNOWN
+
+
+def document(*replicas: str, unknown: tuple[str, ...] = ()) -> dict:
+    rows = [{"state": "RUNNING", "actor_id": each} for each in replicas]
+    return {"unknown": unknown, "replicas": [*rows, {"state": "STARTING", "actor_id": "new"}]}
+
+
+def test_without_an_identity_the_observed_replicas_are_compared_and_it_is_said():
+    case = {"probe": "p", "same_identities": 0}
+    before = Observed(1.0, 1.1, document("a", "b"))
+    silent = Observed(2.5, 2.6, document("z", unknown=("replicas",)))
+
+    def found(*observations: Observed):
+        return judge(case, given(track(GOOD, identity=None), observations=observations))
+
+    same = found(before, silent, Observed(3.5, 3.6, document("b")))
+    assert same.verdict is PASS
+    assert "no identity" in same.why
+    assert found(before, Observed(3.5, 3.6, document("b", "c"))).verdict is FAIL
+    assert found(before, silent).verdict is UNKNOWN
+    # What was asked before the fault and answered after it belongs to neither.
+    assert found(before, Observed(1.9, 2.1, document("c"))).verdict is UNKNOWN
+    assert found(before, Observed(3.5, 3.6, document("a")), Observed(5.0, 5.1, document("c"))).verdict is PASS
+
+
+def test_recovery():
+    case = {"recovery": {"fault": 0, "max": 3.0}}
+    never = replace(FAULT, recovered=None)
+    assert verdict(case, given()) is PASS
+    assert verdict({"recovery": {"fault": 0, "max": 1.0}}, given()) is FAIL
+    assert verdict(case, given(fault=never)) is UNKNOWN
+    waited = "the cluster recovered from fault"
+    assert verdict(case, given(fault=never, unmet=[(5.5, waited)])) is FAIL
+    assert verdict(case, given(fault=never, unmet=[(4.5, waited)])) is UNKNOWN
+    assert verdict(case, given(fault=never, unmet=[(5.5, "job x")])) is UNKNOWN
+
+
+def test_ray_state_and_expressions():
+    case = {"ray_state": {"resource": "actors", "path": "$[*].state"}, "all": "ALIVE"}
+    assert verdict(case, given(ray_state={"actors": [{"state": "ALIVE"}]})) is PASS
+    assert verdict(case, given(ray_state={"actors": [{"state": "DEAD"}]})) is FAIL
+    assert verdict(case, given(ray_state={"nodes": []})) is UNKNOWN
+    assert verdict({"that": {"text": "x > 1", "value": 2}}, given()) is PASS
+    assert verdict({"that": {"text": "x > 1", "value": 0}}, given()) is FAIL
+    assert verdict({"that": {"text": "x > 1", "value": None}}, given()) is UNKNOWN
+    assert verdict({"name": "nothing"}, given()) is UNKNOWN
+
+
+def test_identities_are_those_of_right_answers_in_scope():
+    found = track("gggbgg", "112332").identities((0.0, 0.45))
+    assert found == {"pid 1": 2, "pid 2": 1, "pid 3": 1}
+    assert np.all(np.array(list(found.values())) > 0)
