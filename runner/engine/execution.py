@@ -228,10 +228,10 @@ class Execution:
                 await self.run(block.block, scope)
             except Withheld:
                 raise
-            except FtrunError as error:
+            except FtrunError:
                 if not block.rescue or self._stage.journal.broken:
                     raise
-                await self.run(block.rescue, scope.having(error=error.message))
+                await self.run(block.rescue, scope)
         except asyncio.CancelledError:
             async with asyncio.timeout(ALWAYS):
                 await self.run(block.always, scope)

@@ -190,8 +190,6 @@ async def run(arguments: Assert, stage: Stage) -> Json:
     reached = stage.journal.now()
     if any(case.state is not None for case in arguments.cases):
         await _observed(reached, stage)
-    if not after_fault:
-        await _ended(reached, stage)
     mark = stage.journal.append(
         AssertMark(
             scenario=stage.number,
@@ -202,6 +200,8 @@ async def run(arguments: Assert, stage: Stage) -> Json:
             after_fault=after_fault,
         )
     )
+    if not after_fault:
+        await _ended(mark.t, stage)
     judged = _judged(mark.path, stage)
     # What is expected to fail does not fail the step.
     known = {case["name"] for case in mark.cases if case.get("known")}

@@ -1,0 +1,204 @@
+"""Steps and blocks with what modifies them: when, loop, until, retries, timeout, rescue, always, register."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.clusters.contract import Completed
+from runner.clusters.fake.cluster import Fake
+from runner.journal import events
+from runner.journal.journal import pending
+from tests.engine.staging import Told, play
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let `bad` end with 1 and `flaky` with 1 twice; give the commands as they were run."""
+    ran: list[str] = []
+
+    async def run(self: Fake, command: str, *, where: str = "here", timeout: float = 60.0) -> Completed:
+        ran.append(command)
+        failing = command == "bad" or (command == "flaky" and ran.count("flaky") < 3)
+        return Completed(int(failing), f"{command} said", "")
+
+    monkeypatch.setattr(Fake, "exec", run)
+    return ran
+
+
+def said(told: Told) -> list[str]:
+    return [event.text for event in told.all(events.Said)]
+
+
+async def test_register_is_what_the_journal_holds_and_later_steps_read_it(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - exec: ls
+          register: listing
+        - log: "{{ listing.stdout }}, {{ listing.exit_code + 1 }}"
+        - log: not this one
+          when: listing.exit_code != 0
+        - log: this one
+          when: [not listing.failed, listing.stdout == "ls said"]
+        """,
+        tmp_path,
+    )
+    assert told.results()["steps[0]"] == {
+        "failed": False, "skipped": False, "exit_code": 0, "stdout": "ls said", "stderr": "",
+    }  # fmt: skip
+    assert said(told) == ["ls said, 1", "this one"]
+    assert told.states()["steps[2]"] == "skipped"
+
+
+async def test_a_loop_runs_numbered_instances_also_of_blocks(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - block:
+            - log: "{{ item }}"
+            - log: "{{ item }} again"
+          loop: [a, b]
+        - exec: "{{ item }}"
+          loop: [x, y]
+          register: both
+        - log: "{{ both.results | map(attribute='stdout') | join(' ') }}"
+        """,
+        tmp_path,
+    )
+    assert said(told) == ["a", "a again", "b", "b again", "x said y said"]
+    assert "steps[0]#2.block[1]" in told.states()
+    assert told.states()["steps[1]#2"] == "ok"
+
+
+async def test_until_tries_again_and_only_the_last_attempt_counts(tmp_path: Path, commands: list[str]) -> None:
+    told = await play(
+        """
+        - exec: flaky
+          register: flaky
+          until: not flaky.failed
+          retries: 5
+          delay: 10s
+        """,
+        tmp_path,
+    )
+    assert commands == ["flaky"] * 3
+    assert told.states() == {"steps[0]": "ignored", "steps[0]#2": "ignored", "steps[0]#3": "ok"}
+    ends = [event.t for event in told.all(events.StepEnd)]
+    assert ends[2] - ends[0] == pytest.approx(20.0)
+
+
+async def test_retries_that_are_used_up_end_the_scenario(tmp_path: Path, commands: list[str]) -> None:
+    told = await play(
+        """
+        - block:
+            - exec: good
+          register: done
+          until: done.failed
+          retries: 2
+          delay: 1s
+        - log: never
+        """,
+        tmp_path,
+    )
+    assert commands == ["good"] * 3
+    assert told.states()["steps[0]#3"] == "unmet"
+    assert "steps[1]" not in told.states()
+    assert told.run.exit_code == 3
+
+
+async def test_an_error_ends_a_block_unless_it_is_rescued_and_always_runs(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - block:
+            - exec: bad
+            - log: never
+          rescue:
+            - log: rescued
+          always:
+            - log: always
+        - block:
+            - exec: bad
+          always:
+            - log: still
+        - log: never
+        """,
+        tmp_path,
+    )
+    assert said(told) == ["rescued", "always", "still"]
+    assert told.states()["steps[0]"] == "ok"
+    assert told.states()["steps[1]"] == "error"
+    assert told.run.scenarios[0].state == "error"
+    assert told.run.exit_code == 3
+
+
+async def test_ignored_errors_are_seen_and_harmless(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - exec: bad
+          ignore_errors: true
+          register: bad
+        - log: "{{ bad.failed }}: {{ bad.message }}"
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[0]"] == "ignored"
+    assert said(told) == ["True: The command ended with exit code 1.\nbad said"]
+
+
+async def test_a_timeout_ends_a_step_with_a_sentence(tmp_path: Path) -> None:
+    told = await play("- {pause: 1h, timeout: 5s}\n", tmp_path)
+    assert told.states() == {"steps[0]": "error"}
+    assert told.messages()["steps[0]"] == "It took longer than its timeout of 5s."
+    assert told.all(events.StepEnd)[0].t - told.all(events.StepStart)[0].t == pytest.approx(5.0)
+
+
+async def test_always_runs_when_the_scenario_is_cut_short(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - block:
+            - pause: 1h
+          always:
+            - log: cleaned
+          timeout: 5s
+        """,
+        tmp_path,
+    )
+    assert said(told) == ["cleaned"]
+
+
+async def test_variables_of_a_block_stay_inside(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - block:
+            - log: "{{ greeting }} {{ name }}"
+              vars: {name: "{{ greeting | upper }}"}
+          vars: {greeting: hello}
+        """,
+        tmp_path,
+    )
+    assert said(told) == ["hello HELLO"]
+
+
+async def test_what_is_not_to_be_logged_is_known_to_the_run_alone(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - exec: "echo 4711"
+          register: secret
+          no_log: true
+        - log: known
+          when: secret.stdout == "echo 4711 said"
+        """,
+        tmp_path,
+    )
+    assert said(told) == ["known"]
+    assert told.results()["steps[0]"] is None
+    assert "4711 said" not in (told.folder / "journal.jsonl").read_text()
+
+
+async def test_a_template_that_fails_is_an_error_of_its_step(tmp_path: Path) -> None:
+    told = await play("- exec: ls\n  register: a\n- log: '{{ a.nothing }}'\n", tmp_path)
+    assert told.states()["steps[1]"] == "error"
+    assert "nothing" in told.messages()["steps[1]"]
+    assert not pending(told.events)

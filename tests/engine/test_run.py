@@ -1,0 +1,303 @@
+"""A run from end to end on a fake cluster, its rules before and after the first fault, its signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.clusters.contract import Action
+from runner.clusters.fake.cluster import Fake
+from runner.clusters.fake.world import Replica
+from runner.errors import CannotRun, InvalidInput
+from runner.journal import events
+from runner.journal.journal import Journal, pending
+from runner.timeline.run import Verdict
+from tests.engine.staging import HEAD, play, plan_of
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
+
+KILLED = """
+- deploy:
+- probe: {start: all, steady: 2s}
+- kill: {node: head}
+  register: fault
+- wait_for: {recovered: fault, timeout: 60s}
+- assert:
+    - {name: workers serve, probe: workers, failed: {max: 0}}
+    - {name: same, probe: users, same_identities: fault}
+    - {name: head was down, probe: head, longest: {min: 1s}}
+"""
+
+
+async def test_a_head_is_killed_and_all_is_judged(tmp_path: Path) -> None:
+    told = await play(KILLED, tmp_path)
+    assert told.run.verdict is Verdict.PASS
+    assert told.run.exit_code == 0
+    (fault,) = told.run.scenarios[0].faults
+    assert fault.confirmed
+    assert fault.injected is not None
+    assert fault.healed is not None
+    assert fault.recovered is not None
+    assert fault.injected < fault.healed <= fault.recovered
+    assert told.run.scenarios[0].state == "finished"
+    assert not pending(told.events)
+    assert len(told.all(events.ProbeStop)) == 3
+
+
+async def test_the_intent_and_the_undo_stand_in_the_journal_before_the_act(tmp_path: Path) -> None:
+    told = await play(KILLED, tmp_path)
+    kinds = [event.kind for event in told.events]
+    undo = next(event for event in told.all(events.UndoPushed) if event.act == "start_node")
+    assert undo.seq < kinds.index("fault_intent") < kinds.index("fault_injected") < kinds.index("fault_confirmed")
+    assert told.all(events.FaultIntent)[0].hits[0]["slot"] == "head"
+
+
+async def test_a_false_assert_before_the_fault_withholds_it_and_fails(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - deploy:
+        - {block: [{probe: {start: head, steady: 1s}}, {pause: 1s}]}
+        - assert: [{name: wrong, probe: head, count: {min: 1}}]
+        - kill: {node: head}
+          register: fault
+        - assert: [{name: later, probe: head, failed: {max: 0}}]
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[2]"] == "failed"
+    assert told.states()["steps[3]"] == "withheld"
+    assert not told.all(events.FaultIntent)
+    assert told.run.exit_code == 1
+    assert {each.name: each.verdict for each in told.run.scenarios[0].assertions} == {
+        "wrong": Verdict.FAIL,
+        "later": Verdict.UNKNOWN,
+    }
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "- wait_for: {members: {workers: 9}, timeout: 3s}",
+        "- probe: {start: head, steady: 1h, timeout: 3s}",
+        "- {deploy: {set: {D: {max_ongoing_requests: 3}}, wait: 1ms}}",
+    ],
+)
+async def test_an_unmet_wait_before_the_fault_withholds_it_and_proves_nothing(step: str, tmp_path: Path) -> None:
+    text = f"""
+- deploy:
+- block:
+    {step}
+  rescue:
+    - log: rescued
+- kill: {{node: head}}
+"""
+    told = await play(text, tmp_path)
+    assert told.states()["steps[1].block[0]"] == "unmet"
+    assert told.states()["steps[2]"] == "withheld"
+    assert not told.all(events.FaultIntent)
+    assert told.run.exit_code == 3
+
+
+async def test_a_false_assert_after_a_fault_is_a_verdict_and_the_run_goes_on(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - deploy:
+        - probe: {start: head, steady: 1s}
+        - kill: {node: head}
+          register: fault
+        - wait_for: {recovered: fault}
+        - block:
+            - assert: [{name: wrong, probe: head, failed: {max: 0}}]
+            - log: it goes on
+          rescue:
+            - log: not for verdicts
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[4].block[0]"] == "failed"
+    assert told.states()["steps[4].block[1]"] == "ok"
+    assert "steps[4].rescue[0]" not in told.states()
+    assert told.run.scenarios[0].state == "finished"
+    assert told.run.exit_code == 1
+
+
+async def test_an_unmet_wait_after_a_fault_fails_and_the_asserts_of_its_block_are_judged(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - deploy:
+        - probe: {start: workers, steady: 1s}
+        - kill: {node: head}
+          register: fault
+        - wait_for: {members: {workers: 9}, timeout: 3s}
+        - log: not any more
+        - assert: [{name: still judged, probe: workers, failed: {max: 0}}]
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[3]"] == "unmet"
+    assert "steps[4]" not in told.states()
+    assert told.states()["steps[5]"] == "ok"
+    assert told.run.scenarios[0].assertions[0].verdict is Verdict.PASS
+    assert told.run.exit_code == 1
+    (wait,) = [event for event in told.all(events.WaitEnd) if not event.met]
+    assert wait.after_fault
+    assert wait.mismatch == "nobody could say how many workers there are"
+
+
+async def test_a_wait_counts_only_what_was_asked_after_the_fault(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - deploy:
+        - kill: {node: worker-1} 
+        """.replace("worker-1", "{worker: 1}")
+        + """
+        - wait_for: {app: RUNNING, timeout: 30s}
+        """,
+        tmp_path,
+    )
+    injected = told.all(events.FaultInjected)[0].at
+    wait = told.all(events.WaitEnd)[-1]
+    assert wait.met
+    deciding = [event for event in told.all(events.Observation) if event.seq < wait.seq][-1]
+    assert deciding.asked >= injected
+
+
+async def test_the_first_signal_unwinds_and_says_interrupted(tmp_path: Path) -> None:
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.FaultConfirmed):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    told = await play(KILLED, tmp_path, hear=[stop])
+    assert told.run.exit_code == 2
+    assert told.all(events.Interrupt)[0].signal == "SIGINT"
+    assert told.states()["steps[2]"] in ("ok", "cancelled")
+    assert not pending(told.events)
+    assert len(told.all(events.ProbeStop)) == 3
+    assert told.all(events.RunEnd)[0].state == "interrupted"
+
+
+async def test_the_second_signal_leaves_at_once(tmp_path: Path) -> None:
+    left: list[bool] = []
+
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.FaultConfirmed | events.Interrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    from runner.engine.run import perform
+
+    run = tmp_path / "run"
+    run.mkdir()
+    await perform(plan_of(KILLED), run, hear=[stop], leave=lambda: left.append(True))
+    assert left == [True]
+
+
+async def test_background_steps_end_with_the_scenario_and_may_be_waited_for(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - {pause: 5s, background: true, register: job}
+        - {pause: 1h, background: true, register: other}
+        - wait_for: {job: job, timeout: 10s}
+        """,
+        tmp_path,
+    )
+    assert told.states() == {"steps[0]": "ok", "steps[1]": "cancelled", "steps[2]": "ok"}
+
+
+async def test_a_scenario_ends_at_its_timeout(tmp_path: Path) -> None:
+    told = await play(plan_of("- pause: 1h\n", head=HEAD.replace("app:", "timeout: 10s\napp:")), tmp_path)
+    assert told.states() == {"steps[0]": "cancelled"}
+    assert told.run.scenarios[0].message == "It took longer than its timeout of 10s."
+    assert told.run.exit_code == 3
+
+
+async def test_the_next_scenario_reuses_a_cluster_that_fits_and_is_clean(tmp_path: Path) -> None:
+    told = await play(plan_of(KILLED, more=[KILLED]), tmp_path)
+    assert told.run.exit_code == 0
+    closings = [event for event in told.all(events.UndoPushed) if event.act == "close_cluster"]
+    assert len(closings) == 1
+    assert not pending(told.events)
+
+
+async def test_another_cluster_is_made_where_settings_differ(tmp_path: Path) -> None:
+    other = HEAD.replace("a scenario", "another").replace("app:", "cluster: {workers: 1}\napp:")
+    plan = plan_of(HEAD + "- deploy:\n", head="", more=[other + "- deploy:\n"])
+    told = await play(plan, tmp_path)
+    assert sum(event.act == "close_cluster" for event in told.all(events.UndoPushed)) == 2
+    assert [event.document["workers"] for event in told.all(events.Facts)] == [2, 1]
+
+
+async def test_a_scenario_whose_requirement_is_lacking_is_skipped(tmp_path: Path) -> None:
+    plan = plan_of("- deploy:\n")
+    told = await play(replace(plan, scenarios=(replace(plan.scenarios[0], requires=("partition",)),)), tmp_path)
+    assert told.run.scenarios[0].state == "skipped"
+    assert "partition" in told.all(events.ScenarioEnd)[0].message
+
+
+async def test_after_a_crash_behind_any_line_all_that_may_be_broken_is_pending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash after line k leaves the first k lines: each act that was done by then has its undo among them."""
+    lines: list[events.Event] = []
+    acts: dict[str, int] = {}
+    strike, start = Fake.strike, Fake.start
+
+    def struck(self: Fake, action: Action, replicas: list[Replica], at: float) -> None:
+        acts["start_node"] = len(lines)
+        strike(self, action, replicas, at)
+
+    async def started(self: Fake) -> None:
+        acts["close_cluster"] = len(lines)
+        await start(self)
+
+    monkeypatch.setattr(Fake, "strike", struck)
+    monkeypatch.setattr(Fake, "start", started)
+    told = await play(KILLED, tmp_path, hear=[lines.append])
+    assert acts.keys() == {"start_node", "close_cluster"}
+    pushed = {event.act: event.undo for event in told.all(events.UndoPushed)}
+    done = {event.undo: event.seq for event in told.all(events.UndoDone)}
+    for act, written in acts.items():
+        for k in range(written, len(told.events) + 1):
+            left = [event.act for event in pending(told.events[:k])]
+            assert (act in left) == (k <= done[pushed[act]]), f"after line {k}"
+
+
+async def test_a_full_disk_unwinds_what_was_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        """A disk that takes no line after the fault."""
+
+        def __init__(self, file: object) -> None:
+            self.file = file
+            self.full = False
+
+        def write(self, line: bytes) -> int:
+            if self.full:
+                raise OSError(28, "No space left on device")
+            self.full = b"fault_confirmed" in line
+            return self.file.write(line)  # type: ignore[attr-defined,no-any-return]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.file, name)
+
+    init = Journal.__init__
+
+    def wrapped(self: Journal, file: object, *args: object, **named: object) -> None:
+        init(self, Full(file), *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Journal, "__init__", wrapped)
+    heard: list[events.Event] = []
+    with pytest.raises(CannotRun, match="could not be written to its end"):
+        await play(KILLED, tmp_path, hear=[heard.append])
+    assert not pending(heard)
+
+
+async def test_what_a_cluster_cannot_do_is_said_before_anything_starts(tmp_path: Path) -> None:
+    from runner.engine.run import survey
+
+    with pytest.raises(InvalidInput) as refused:
+        await survey(plan_of("- exec: ls\n", allow=[]), tmp_path)
+    assert [problem.code for problem in refused.value.problems] == ["not-allowed"]
+    assert refused.value.problems[0].line
