@@ -126,7 +126,7 @@ class Compilation:
         if app is None:
             return
         if app.endswith(pack.SUFFIXES):
-            self.app = self.application(app, Variables(fixed=self.fixed))
+            self.app = self.application(app, Variables(fixed=self.fixed), self.options, (0, 0))
             return
         try:
             self.app = named(app)
@@ -141,13 +141,17 @@ class Compilation:
             self.home = inventory(root, text, self.clusters, self.fixed)
             if isinstance(root.value, dict):
                 self._declare(root)
-        elif not text.lines and path == name:
+        elif text.unread and path == name:
             text.problems[0].help = pack.suggestion(name, "inventories")
 
-    def application(self, path: str, variables: Variables) -> Application | None:
-        """Read an application's file, whose problems are told like those of any other."""
-        text, root = self.read(path)
-        return None if root is None else application(root, text, variables)
+    def application(
+        self, path: str, variables: Variables, text: Text, place: Node | tuple[int, int]
+    ) -> Application | None:
+        """Read the application's file that is named at a place of a text."""
+        other, root = self.read(path)
+        if other.unread:
+            text.blame(other, place)
+        return None if root is None else application(root, other, variables)
 
     def scenarios(self, name: str) -> Iterator[Scenario]:
         """Compile the scenarios that a file, a folder or a built-in name stands for."""
@@ -170,7 +174,7 @@ class Compilation:
     def _file(self, path: str, name: str) -> Iterator[Scenario]:
         text, root = self.read(path)
         if root is None:
-            if not text.lines and path == name and not os.path.exists(path):
+            if text.unread and path == name and not os.path.lexists(path):
                 text.problems[0].help = pack.suggestion(name, "scenarios")
             return
         if path in self.compiled:
@@ -295,9 +299,7 @@ class Compilation:
         if written is None or not isinstance(written.value, str):
             return None
         path = os.path.join(folder, written.value)
-        made = self.application(path, variables)
-        self._say_missing(path, text, written)
-        return made
+        return self.application(path, variables, text, written)
 
     def _other_applications(
         self, nodes: Sequence[PlanNode], variables: Variables, folder: str
@@ -308,20 +310,11 @@ class Compilation:
             name = getattr(step.arguments, "app", None) if step.kind == "deploy" else None
             if isinstance(name, str) and name not in found:
                 path = os.path.join(folder, name)
-                made = self.application(path, variables)
                 at = step.positions.get(("app",), step.position)
-                text = self.read(at.file)[0]
-                self._say_missing(path, text, (at.line, at.column))
+                made = self.application(path, variables, self.read(at.file)[0], (at.line, at.column))
                 if made is not None:
                     found[name] = made
         return found
-
-    def _say_missing(self, path: str, text: Text, place: Node | tuple[int, int]) -> None:
-        """Tell of a file that cannot be read at the place that names it."""
-        other, root = self.texts[path]
-        if root is None and not other.lines and other.problems:
-            text.refuse("file", f"{path}: {other.problems[0].message}", place)
-            other.problems.clear()
 
     def check_whole(self, scenarios: Sequence[Scenario]) -> None:
         """Find what is wrong with all the scenarios taken together."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from runner.language.plan import Block, Json, Node, Position, Step
+from runner.language.templates import is_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,15 @@ def _probe(step: Step, probing: Probing, *, sure: bool) -> Iterator[Finding]:
         probing.touched.add(name)
         if sure:
             probing.running.add(name)
+    if _has_template(step.raw.get("start")):
+        probing.touched.update(probing.declared)
     for name in _names(step.raw.get("stop"), probing.declared):
         if sure and name not in probing.touched:
             message = f"The probe `{name}` was never started, so it cannot be stopped."
             yield Finding("probe-not-started", message, _at(step, "stop"))
         probing.running.discard(name)
+    if _has_template(step.raw.get("stop")):
+        probing.running.clear()
 
 
 def _asserted(step: Step, probing: Probing) -> Iterator[Finding]:
@@ -75,11 +80,16 @@ def _asserted(step: Step, probing: Probing) -> Iterator[Finding]:
 
 
 def _names(said: Json, declared: Collection[str]) -> list[str]:
-    """Give the declared probes that `start` or `stop` means; templates mean none that is known here."""
+    """Give the declared probes that `start` or `stop` surely means."""
     if said == "all":
         return sorted(declared)
     names = said if isinstance(said, list) else [said]
     return [name for name in names if isinstance(name, str) and name in declared]
+
+
+def _has_template(said: Json) -> bool:
+    """Say whether the run may find any probe here."""
+    return any(is_template(name) for name in (said if isinstance(said, list) else [said]))
 
 
 def _at(step: Step, *path: str | int) -> Position:

@@ -20,7 +20,7 @@ MODIFIERS = tuple(field.alias or name for name, field in ModifiersText.model_fie
 BLOCK = ("block", "rescue", "always")
 LATE = ("name", "loop", "vars")
 """Modifiers that may hold templates which only the run can render."""
-MOST_STEPS = 10_000
+MOST_STEPS = 2000
 MOST_INCLUDES = 20
 
 Read = Callable[[str], tuple[Text, Node | None]]
@@ -51,7 +51,8 @@ class Steps:
     """What the scenario and the inventory declare, for references."""
     tags: Collection[str] = ()
     skip_tags: Collection[str] = ()
-    registered: dict[str, Position] = field(default_factory=dict)
+    registered: dict[str, Position | None] = field(default_factory=dict)
+    """Where each name was surely registered; None if perhaps."""
     faults: set[str] = field(default_factory=set)
     count: int = 0
 
@@ -205,8 +206,8 @@ class Steps:
             return None
         other, root = self.read(path)
         if root is None:
-            if not other.lines:
-                text.refuse("file", f"{path}: {other.problems[0].message}", written)
+            if other.unread:
+                text.blame(other, written)
             return None
         if not isinstance(root.value, list):
             other.refuse("include", "An included file holds a list of steps.", root)
@@ -257,12 +258,12 @@ class Steps:
         text, at = place.text, node.value["register"]
         if name in place.variables.static:
             text.refuse("register", f"`{name}` is a variable already: the result would hide it.", at)
-        elif place.straight and name in self.registered:
-            first = self.registered[name]
+        elif place.straight and (first := self.registered.get(name)) is not None:
             text.refuse(
                 "register", f"`{name}` is registered already, in {first.file}, line {first.line}.", at
             )
-        self.registered.setdefault(name, text.position(at))
+        if place.straight or name not in self.registered:
+            self.registered[name] = text.position(at) if place.straight else None
 
 
 def _default(value: float | None, default: float) -> float:

@@ -85,6 +85,8 @@ class Text:
         self.file = file
         self.lines = lines
         self.problems: list[Problem] = []
+        self.unread = ""
+        """Why nothing of it could be read, if so."""
 
     def refuse(
         self,
@@ -106,6 +108,11 @@ class Text:
                 help=help,
             )
         )
+
+    def blame(self, other: Text, place: Node | tuple[int, int]) -> None:
+        """Tell of another file that could not be read at the place that names it, and only there."""
+        self.refuse("file", f"{other.file}: {other.unread}", place)
+        other.problems.clear()
 
     def position(self, place: Node | tuple[int, int]) -> Position:
         """Give the place as the plan holds it."""
@@ -132,17 +139,20 @@ def _shown(text: str) -> str:
 
 def read(path: str, source: Source) -> tuple[Text, Node | None]:
     """Read one YAML document; None as its node where that was impossible: the text then holds the problem."""
-    text = Text(path)
+    text, code = Text(path), "file"
     try:
         raw = source.read(path)
     except OSError as error:
-        text.refuse("file", _why_unreadable(path, error))
-        return text, None
+        raw, text.unread = b"", _why_unreadable(path, error)
     except ValueError:  # a name with a null byte in it
-        text.refuse("file", f"{path!r} is not a file name.")
-        return text, None
+        raw, text.unread = b"", f"{path!r} is not a file name."
     if len(raw) > LIMIT:
-        text.refuse("too-large", f"The file is larger than {LIMIT // 1_000_000} MB, the most ftrun reads.")
+        code, text.unread = (
+            "too-large",
+            f"The file is larger than {LIMIT // 1_000_000} MB, the most ftrun reads.",
+        )
+    if text.unread:
+        text.refuse(code, text.unread)
         return text, None
     try:
         decoded = raw.decode("utf-8-sig")
