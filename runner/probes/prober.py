@@ -922,11 +922,13 @@ class Log:
         path = os.path.join(directory, "prober.jsonl")
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._tables: Dict[str, Dict[str, int]] = {"who": {"": 0}, "detail": {"": 0}}
+        self._buffer = bytearray()
 
     def write(self, kind: str, **fields: Json) -> None:
-        """Add a line."""
+        """Add a line; what a full disk does not take of it is kept, and goes before the next one."""
+        self._buffer += json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n"
         try:
-            os.write(self._fd, json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n")
+            del self._buffer[: os.write(self._fd, self._buffer)]
         except OSError as error:
             sys.stderr.write("prober.jsonl: {}\n".format(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner.journal.samples import RECORD, Outcome
+from runner.journal.samples import RECORD, Outcome, read_prober_log
 from runner.probes import prober as program
 from runner.timeline.evidence import Class, gather
 from tests.probes.running import PROBER, RIGHT, right, running, serving, specification
@@ -636,3 +637,15 @@ async def test_the_header_tells_the_series(folder: Path) -> None:
         assert np.dtype([tuple(each) for each in samples.header["record"]]) == RECORD
         assert len(samples.header["prober_sha256"]) == 64
         assert sorted(each.name for each in folder.iterdir()) == ["new.samples", "prober.jsonl"]
+
+
+def test_a_line_that_a_full_disk_took_half_of_is_written_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = program.Log(str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(program.os, "write", lambda fd, data, write=os.write: write(fd, data[:5]))
+        log.write("stall", start_ns=1, end_ns=2)
+    log.write("stall", start_ns=3, end_ns=4)
+    log.close()
+    assert read_prober_log(tmp_path / "prober.jsonl").stalls == ((1, 2), (3, 4))
