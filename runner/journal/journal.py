@@ -90,10 +90,14 @@ class Journal:
                 f"The run of {path.parent} is still alive.",
                 help="Wait for it to end, or stop it with Ctrl-C; it cleans up after itself.",
             ) from None
-        events = read(path)
-        assert isinstance(events[0], RunStart)
-        file.truncate(path.read_bytes().rfind(b"\n") + 1)
+        try:
+            events = read(path)
+            file.truncate(path.read_bytes().rfind(b"\n") + 1)
+        except BaseException:
+            file.close()
+            raise
         file.seek(0, os.SEEK_END)
+        assert isinstance(events[0], RunStart)
         return cls(file, events[0].monotonic, clock.monotonic, (), events)
 
     def now(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,17 @@ from runner.journal.journal import Journal
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
 
-def journal_in(folder: Path) -> Journal:
-    loop = asyncio.get_running_loop()
-    journal = Journal.create(folder / "journal.jsonl", loop.time(), now=loop.time)
-    journal.append(RunStart(run="r", ftrun="0", wall=0.0, monotonic=0.0))
-    return journal
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal.create(tmp_path / "journal.jsonl", 0.0, now=lambda: 0.0)
+    made.append(RunStart(run="r", ftrun="0", wall=0.0, monotonic=0.0))
+    yield made
+    made.close()
 
 
-async def test_all_run_the_last_first_and_errors_are_collected(tmp_path: Path) -> None:
+async def test_all_run_the_last_first_and_errors_are_collected(journal: Journal) -> None:
     done: list[str] = []
-    undos = Undos(journal := journal_in(tmp_path))
+    undos = Undos(journal)
 
     async def fine(name: str) -> None:
         done.append(name)
@@ -47,9 +49,9 @@ async def test_all_run_the_last_first_and_errors_are_collected(tmp_path: Path) -
     assert ends == [(3, None), (2, "KeyError: 'oops'"), (1, "It is stuck."), (0, None)]
 
 
-async def test_cancelling_does_not_stop_it_and_is_passed_on(tmp_path: Path) -> None:
+async def test_cancelling_does_not_stop_it_and_is_passed_on(journal: Journal) -> None:
     done: list[str] = []
-    undos = Undos(journal_in(tmp_path))
+    undos = Undos(journal)
 
     async def slow(name: str) -> None:
         await asyncio.sleep(5)
@@ -66,9 +68,9 @@ async def test_cancelling_does_not_stop_it_and_is_passed_on(tmp_path: Path) -> N
     assert done == ["b", "a"]
 
 
-async def test_an_undo_that_hangs_has_an_end_and_the_others_run(tmp_path: Path) -> None:
+async def test_an_undo_that_hangs_has_an_end_and_the_others_run(journal: Journal) -> None:
     done: list[str] = []
-    undos = Undos(journal_in(tmp_path))
+    undos = Undos(journal)
 
     async def fine() -> None:
         done.append("fine")
@@ -79,8 +81,7 @@ async def test_an_undo_that_hangs_has_an_end_and_the_others_run(tmp_path: Path) 
     assert done == ["fine"]
 
 
-async def test_an_undo_that_cannot_be_announced_is_refused(tmp_path: Path) -> None:
-    journal = journal_in(tmp_path)
+async def test_an_undo_that_cannot_be_announced_is_refused(journal: Journal) -> None:
     journal.broken = True
     undos = Undos(journal)
     with pytest.raises(CannotRun):
@@ -88,8 +89,8 @@ async def test_an_undo_that_cannot_be_announced_is_refused(tmp_path: Path) -> No
     assert await undos.unwind() == []
 
 
-async def test_it_is_on_the_disk_before_the_act(tmp_path: Path) -> None:
-    undos = Undos(journal_in(tmp_path))
+async def test_it_is_on_the_disk_before_the_act(journal: Journal, tmp_path: Path) -> None:
+    undos = Undos(journal)
     undos.push(Undo("a", {"slot": "head"}, "start it"), lambda: asyncio.sleep(0))
     assert '"slot":"head"' in (tmp_path / "journal.jsonl").read_text().splitlines()[-1]
     assert UndoPushed.kind in (tmp_path / "journal.jsonl").read_text()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,23 @@ def undo(number: int) -> UndoPushed:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(path: Path, clock: Clock) -> Iterator[Journal]:
+    made = Journal.create(path, 100.0, now=clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def test_events_are_numbered_stamped_and_read_back(path: Path) -> None:
-    clock = Clock()
-    journal = Journal.create(path, 100.0, now=clock)
+def test_events_are_numbered_stamped_and_read_back(clock: Clock, journal: Journal, path: Path) -> None:
     journal.append(start())
     clock.now = 101.5
     told = journal.append(said("é"))
@@ -49,24 +60,20 @@ def test_events_are_numbered_stamped_and_read_back(path: Path) -> None:
     assert tuple(journal.events) == read(path)
 
 
-def test_time_never_goes_back(path: Path) -> None:
-    clock = Clock()
-    journal = Journal.create(path, 100.0, now=clock)
+def test_time_never_goes_back(clock: Clock, journal: Journal, path: Path) -> None:
     clock.now = 103.0
     journal.append(start())
     clock.now = 102.0
     assert journal.append(said("x")).t == 3.0
 
 
-def test_every_line_is_with_the_kernel_when_append_returns(path: Path) -> None:
-    journal = Journal.create(path, 100.0, now=Clock())
+def test_every_line_is_with_the_kernel_when_append_returns(journal: Journal, path: Path) -> None:
     journal.append(start())
     assert len(path.read_bytes().splitlines()) == 1
 
 
-def test_a_durable_line_is_synced_before_append_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_durable_line_is_synced_before_append_returns(journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    journal = Journal.create(path, 100.0, now=Clock())
     monkeypatch.setattr(os, "fsync", lambda _: synced.append(len(path.read_bytes().splitlines())))
     journal.append(start())
     assert synced == []
@@ -74,8 +81,7 @@ def test_a_durable_line_is_synced_before_append_returns(path: Path, monkeypatch:
     assert synced == [2]
 
 
-def test_a_partial_last_line_is_dropped(path: Path) -> None:
-    journal = Journal.create(path, 100.0, now=Clock())
+def test_a_partial_last_line_is_dropped(journal: Journal, path: Path) -> None:
     journal.append(start())
     whole = journal.append(said("whole"))
     journal.append(said("torn"))
@@ -104,8 +110,7 @@ def test_a_missing_journal_is_a_sentence(path: Path) -> None:
         read(path)
 
 
-def test_unknown_kinds_and_fields_are_passed_over(path: Path) -> None:
-    journal = Journal.create(path, 100.0, now=Clock())
+def test_unknown_kinds_and_fields_are_passed_over(journal: Journal, path: Path) -> None:
     journal.append(start())
     with path.open("a") as file:
         file.write('{"seq": 1, "t": 1.0, "kind": "of the future"}\n')
@@ -116,17 +121,17 @@ def test_unknown_kinds_and_fields_are_passed_over(path: Path) -> None:
 @pytest.mark.parametrize("secret", ["s3cret", 'with "quotes" and é'])
 def test_a_secret_reaches_neither_the_file_nor_anybody_who_listens(path: Path, secret: str) -> None:
     heard: list[object] = []
-    journal = Journal.create(path, 100.0, now=Clock(), secrets=[secret])
+    journal = Journal.create(path, 100.0, secrets=[secret])
     journal.subscribe(heard.append)
     journal.append(start())
     told = journal.append(Observation(scenario=0, asked=0.0, document={"deep": [f"x{secret}y"]}))
     assert told.document == {"deep": [f"x{HIDDEN}y"]}
     assert heard[-1] == told
     assert json.loads(path.read_text().splitlines()[-1])["document"] == {"deep": [f"x{HIDDEN}y"]}
+    journal.close()
 
 
-def test_a_full_disk_is_said_once_and_then_nothing_durable_is_accepted(path: Path) -> None:
-    journal = Journal.create(path, 100.0, now=Clock())
+def test_a_full_disk_is_said_once_and_then_nothing_durable_is_accepted(journal: Journal, path: Path) -> None:
     journal.append(start())
     journal._file.close()
     journal._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
@@ -143,8 +148,7 @@ def test_pending_undos_are_those_not_done_the_latest_first(path: Path) -> None:
     assert [event.undo for event in pending(events)] == [2, 0]
 
 
-def test_a_journal_goes_on_behind_its_last_whole_line(path: Path) -> None:
-    journal = Journal.create(path, 100.0, now=Clock())
+def test_a_journal_goes_on_behind_its_last_whole_line(journal: Journal, path: Path) -> None:
     journal.append(start())
     journal.append(undo(0))
     journal.close()
