@@ -8,17 +8,6 @@ from typing import Any
 Json = Any
 
 
-def asked(options: Mapping[str, Json]) -> dict[str, float]:
-    """Give what one replica asks, by resource, from its deployment's options; 1 CPU where they are silent."""
-    actor = options.get("ray_actor_options") or {}
-    needs = {"CPU": 1.0 if actor.get("num_cpus") is None else float(actor["num_cpus"])}
-    for name, key in (("GPU", "num_gpus"), ("memory", "memory")):
-        if actor.get(key):
-            needs[name] = float(actor[key])
-    needs.update({name: float(amount) for name, amount in (actor.get("resources") or {}).items()})
-    return {name: amount for name, amount in needs.items() if amount > 0}
-
-
 def unplaceable(document: Mapping[str, Json]) -> list[str]:
     """Give one sentence a deployment whose replicas have no room even on empty nodes.
 
@@ -34,7 +23,7 @@ def unplaceable(document: Mapping[str, Json]) -> list[str]:
         return []
     said = []
     for deployment in document["deployments"]:
-        needs = asked(deployment["options"])
+        needs = {name: amount for name, amount in (deployment.get("asks") or {}).items() if amount > 0}
         target = deployment["target_replicas"]
         if not needs or target is None:
             continue

@@ -150,6 +150,7 @@ def _serve(answer: Row, placed: Mapping[str, str | None]) -> dict[str, list[dict
                     "message": deployment.get("message", ""),
                     "target_replicas": number(deployment.get("target_num_replicas")),
                     "options": {key: value for key, value in configured.items() if key != "name"},
+                    "asks": deployment.get("required_resources"),
                 }
             )
             for replica in deployment.get("replicas") or []:

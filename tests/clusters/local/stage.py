@@ -49,7 +49,7 @@ class Stage:
     async def grown(self, slot: str, count: int) -> Mapping[str, Any]:
         """Wait until a unit has so many processes; give its row."""
         async with asyncio.timeout(20):
-            while (row := await self.unit(slot))["count"] < count:
+            while (row := await self.unit(slot))["count"] < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return row
 

@@ -253,7 +253,7 @@ async def test_after_a_reboot_nothing_is_signalled(tmp_path: Path, stranger: sub
     assert not runtime.exists()
 
 
-async def test_a_session_without_leader_is_ours_only_if_it_uses_our_folder(tmp_path: Path) -> None:
+def test_a_session_without_leader_is_ours_only_if_it_uses_our_folder(tmp_path: Path) -> None:
     runtime, undo = folder(tmp_path)
     lines = []
     for place in (runtime, tmp_path):
@@ -271,7 +271,7 @@ async def test_a_session_without_leader_is_ours_only_if_it_uses_our_folder(tmp_p
     ours, theirs = lines
     (runtime / "sessions").write_text(f"{ours[0]} 5\n{theirs[0]} 5\n77")
     try:
-        await heal(undo)
+        asyncio.run(heal(undo))
         assert processes.read(ours[1]) is None
         assert processes.read(theirs[1]) is not None
     finally:
