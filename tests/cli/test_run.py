@@ -44,7 +44,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_claim_that_holds_is_exit_0_with_all_reports(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_claim_that_holds_is_exit_0_with_all_reports(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["good.yaml", "-i", "i.yaml"]) == 0
     run = folder / "reports" / "latest"
     assert run.is_symlink()
@@ -65,11 +67,14 @@ def test_a_claim_that_is_false_is_exit_1(folder: Path, capsys: pytest.CaptureFix
     assert "FAILED (exit code 1)" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_heals_reports_and_is_exit_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_run_heals_reports_and_is_exit_2(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupt() -> None:
-        while not any((folder / "reports").glob("*/journal.jsonl")) or "step_start" not in next(
-            (folder / "reports").glob("*/journal.jsonl")
-        ).read_text():
+        while (
+            not any((folder / "reports").glob("*/journal.jsonl"))
+            or "step_start" not in next((folder / "reports").glob("*/journal.jsonl")).read_text()
+        ):
             threading.Event().wait(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -87,7 +92,9 @@ def test_nothing_judged_is_exit_3(folder: Path) -> None:
     assert main(["idle.yaml", "-i", "i.yaml"]) == 3
 
 
-def test_a_wrong_file_is_exit_4_and_nothing_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_file_is_exit_4_and_nothing_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "wrong.yaml").write_text("name: wrong\nsteps: [{kil: {node: head}}]\n")
     assert main(["wrong.yaml", "-i", "i.yaml"]) == 4
     assert "kil" in capsys.readouterr().err
@@ -113,7 +120,9 @@ def test_a_report_folder_that_cannot_be_written_is_said_before_the_cluster_start
     assert captured.out == ""
 
 
-def test_check_changes_nothing_and_says_so_first_and_last(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_changes_nothing_and_says_so_first_and_last(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["good.yaml", "-i", "i.yaml", "--check"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "nothing will be changed" in lines[0]
@@ -123,7 +132,7 @@ def test_check_changes_nothing_and_says_so_first_and_last(folder: Path, capsys: 
 
 def test_list_steps_prints_them_and_runs_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["good.yaml", "-i", "i.yaml", "--list-steps"]) == 0
-    assert capsys.readouterr().out.split() == "good (good.yaml) deploy probe kill wait_for assert".split()
+    assert capsys.readouterr().out.split() == ["good", "(good.yaml)", "deploy", "probe", "kill", "wait_for", "assert"]
     assert not (folder / "reports").exists()
 
 

@@ -51,7 +51,9 @@ class Files(dict[str, bytes]):
 
 def plan_of(steps: str, *, head: str = HEAD, more: Sequence[str] = (), **inventory: object) -> Plan:
     """Compile steps (or whole scenarios, with `head` empty) for a fake cluster."""
-    texts = [head.replace("a scenario", f"scenario {n}") + dedent(each) for n, each in enumerate((steps, *more))]
+    texts = [
+        head.replace("a scenario", f"scenario {n}") + dedent(each) for n, each in enumerate((steps, *more))
+    ]
     files = Files({f"s{n}.yaml": text.encode() for n, text in enumerate(texts)})
     files["app.yaml"] = APP.encode()
     files["fake.yaml"] = yaml.safe_dump({**INVENTORY, **inventory}).encode()

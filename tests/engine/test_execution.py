@@ -72,7 +72,9 @@ async def test_a_loop_runs_numbered_instances_also_of_blocks(tmp_path: Path) -> 
     assert told.states()["steps[1]#2"] == "ok"
 
 
-async def test_until_tries_again_and_only_the_last_attempt_counts(tmp_path: Path, commands: list[str]) -> None:
+async def test_until_tries_again_and_only_the_last_attempt_counts(
+    tmp_path: Path, commands: list[str]
+) -> None:
     told = await play(
         """
         - exec: flaky

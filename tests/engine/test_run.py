@@ -16,7 +16,7 @@ from runner.errors import CannotRun, InvalidInput
 from runner.journal import events
 from runner.journal.journal import Journal, pending
 from runner.timeline.run import Verdict
-from tests.engine.staging import HEAD, play, plan_of
+from tests.engine.staging import HEAD, plan_of, play
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.looptime]
 
@@ -52,7 +52,12 @@ async def test_the_intent_and_the_undo_stand_in_the_journal_before_the_act(tmp_p
     told = await play(KILLED, tmp_path)
     kinds = [event.kind for event in told.events]
     undo = next(event for event in told.all(events.UndoPushed) if event.act == "start_node")
-    assert undo.seq < kinds.index("fault_intent") < kinds.index("fault_injected") < kinds.index("fault_confirmed")
+    assert (
+        undo.seq
+        < kinds.index("fault_intent")
+        < kinds.index("fault_injected")
+        < kinds.index("fault_confirmed")
+    )
     assert told.all(events.FaultIntent)[0].hits[0]["slot"] == "head"
 
 
@@ -86,7 +91,9 @@ async def test_a_false_assert_before_the_fault_withholds_it_and_fails(tmp_path: 
         "- {deploy: {set: {D: {max_ongoing_requests: 3}}, wait: 1ms}}",
     ],
 )
-async def test_an_unmet_wait_before_the_fault_withholds_it_and_proves_nothing(step: str, tmp_path: Path) -> None:
+async def test_an_unmet_wait_before_the_fault_withholds_it_and_proves_nothing(
+    step: str, tmp_path: Path
+) -> None:
     text = f"""
 - deploy:
 - block:
@@ -125,7 +132,9 @@ async def test_a_false_assert_after_a_fault_is_a_verdict_and_the_run_goes_on(tmp
     assert told.run.exit_code == 1
 
 
-async def test_an_unmet_wait_after_a_fault_fails_and_the_asserts_of_its_block_are_judged(tmp_path: Path) -> None:
+async def test_an_unmet_wait_after_a_fault_fails_and_the_asserts_of_its_block_are_judged(
+    tmp_path: Path,
+) -> None:
     told = await play(
         """
         - deploy:
@@ -232,7 +241,9 @@ async def test_another_cluster_is_made_where_settings_differ(tmp_path: Path) -> 
 
 async def test_a_scenario_whose_requirement_is_lacking_is_skipped(tmp_path: Path) -> None:
     plan = plan_of("- deploy:\n")
-    told = await play(replace(plan, scenarios=(replace(plan.scenarios[0], requires=("partition",)),)), tmp_path)
+    told = await play(
+        replace(plan, scenarios=(replace(plan.scenarios[0], requires=("partition",)),)), tmp_path
+    )
     assert told.run.scenarios[0].state == "skipped"
     assert "partition" in told.all(events.ScenarioEnd)[0].message
 

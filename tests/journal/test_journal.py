@@ -72,7 +72,9 @@ def test_every_line_is_with_the_kernel_when_append_returns(journal: Journal, pat
     assert len(path.read_bytes().splitlines()) == 1
 
 
-def test_a_durable_line_is_synced_before_append_returns(journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_durable_line_is_synced_before_append_returns(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda _: synced.append(len(path.read_bytes().splitlines())))
     journal.append(start())
@@ -114,7 +116,9 @@ def test_unknown_kinds_and_fields_are_passed_over(journal: Journal, path: Path) 
     journal.append(start())
     with path.open("a") as file:
         file.write('{"seq": 1, "t": 1.0, "kind": "of the future"}\n')
-        file.write('{"seq": 2, "t": 1, "kind": "said", "scenario": 0, "level": "info", "text": "x", "new": 1}\n')
+        file.write(
+            '{"seq": 2, "t": 1, "kind": "said", "scenario": 0, "level": "info", "text": "x", "new": 1}\n'
+        )
     assert [event.seq for event in read(path)] == [0, 2]
 
 

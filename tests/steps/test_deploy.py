@@ -1,0 +1,95 @@
+"""Deploying: options merged in place, and what ends the wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.clusters.fake.world import World
+from runner.errors import FtrunError
+from runner.language.plan import Application
+from runner.steps.deploy import hopeless, merged, proxies, unseen
+from tests.engine.staging import play
+
+APP = Application("app", {"name": "app", "deployments": [{"name": "A", "num_replicas": 2}]}, None)
+DOCUMENT: dict[str, Any] = {
+    "deployments": [
+        {
+            "app": "app",
+            "name": "A",
+            "target_replicas": 2,
+            "message": "",
+            "options": {"max_ongoing_requests": 5},
+        },
+        {"app": "app", "name": "B", "target_replicas": 1, "message": "", "options": {}},
+        {"app": "other", "name": "C", "target_replicas": 1, "message": "", "options": {}},
+    ],
+    "applications": [{"name": "app", "status": "DEPLOYING", "message": ""}],
+    "processes": [{"slot": "head", "state": "up"}],
+}
+
+
+def test_options_go_into_the_deployment_named_or_into_each_of_the_application() -> None:
+    config = merged(APP, {"A": {"x": 1}}, DOCUMENT).config
+    assert config["deployments"] == [{"name": "A", "num_replicas": 2, "x": 1}]
+    config = merged(APP, {"*": {"x": 1}}, DOCUMENT).config
+    assert config["deployments"] == [{"name": "A", "num_replicas": 2, "x": 1}, {"name": "B", "x": 1}]
+    assert APP.config["deployments"] == [{"name": "A", "num_replicas": 2}]
+
+
+def test_a_deployment_that_nobody_knows_is_a_sentence() -> None:
+    with pytest.raises(FtrunError, match='app has no deployment "Z"; it has: A, B'):
+        merged(APP, {"Z": {}}, DOCUMENT)
+
+
+def test_options_count_once_they_are_seen() -> None:
+    assert unseen(DOCUMENT, (APP,), {"A": {"max_ongoing_requests": 5}}) is None
+    assert (
+        unseen(DOCUMENT, (APP,), {"A": {"max_ongoing_requests": 7}})
+        == "A has max_ongoing_requests = 5, not 7"
+    )
+    assert unseen(DOCUMENT, (APP,), {"*": {"num_replicas": 2}}) == "B has num_replicas = 1, not 2"
+
+
+def test_a_failed_deployment_or_replicas_that_fit_nowhere_end_the_wait() -> None:
+    assert hopeless(DOCUMENT, ["app"]) is None
+    failed = {
+        **DOCUMENT,
+        "applications": [{"name": "app", "status": "DEPLOY_FAILED", "message": "no module x"}],
+    }
+    assert hopeless(failed, ["app"]) == "application app is DEPLOY_FAILED: no module x"
+    stuck = 'Resources required for each replica: {"CPU": 9}, total resources available: {"CPU": 6}.'
+    rows = [{**DOCUMENT["deployments"][0], "message": stuck}]
+    assert stuck in str(hopeless({**DOCUMENT, "deployments": rows}, ["app"]))
+    # With a node away it may yet come back.
+    away = {**DOCUMENT, "deployments": rows, "processes": [{"slot": "worker-1", "state": "waiting"}]}
+    assert hopeless(away, ["app"]) is None
+
+
+def test_the_head_and_every_node_with_a_replica_need_a_proxy() -> None:
+    document = {
+        "unknown": [],
+        "nodes": [{"slot": "head", "is_head": True, "dead": False}],
+        "replicas": [{"slot": "worker-1", "state": "RUNNING"}, {"slot": "worker-2", "state": "STARTING"}],
+        "proxies": [{"slot": "head", "status": "HEALTHY"}, {"slot": "worker-1", "status": "STARTING"}],
+    }
+    assert proxies(document) == "no healthy proxy on worker-1"
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_failed_deployment_ends_the_wait_at_once(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = World._application
+
+    def failing(self: World, name: str, at: float) -> dict[str, Any]:
+        return application(self, name, at) | {"status": "DEPLOY_FAILED", "message": "no module x"}
+
+    monkeypatch.setattr(World, "_application", failing)
+    told = await play("- deploy: {wait: 1h}\n", tmp_path)
+    assert told.states() == {"steps[0]": "unmet"}
+    assert "no module x" in told.messages()["steps[0]"]
+    assert told.events[-1].t < 60
+    assert told.run.exit_code == 3

@@ -1,0 +1,92 @@
+"""What the arguments of steps accept and refuse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from runner.steps.assertion import title
+from runner.steps.catalogue import RUNS, catalogue
+
+
+def validated(kind: str, value: Any) -> dict[str, Any]:
+    """Expand and validate as the compiler does; give what was said."""
+    chosen = catalogue()[kind]
+    given = chosen.expand(value) if chosen.expand else value
+    return chosen.model.model_validate(given).model_dump(mode="json", exclude_unset=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("deploy", None, {}),
+        ("deploy", {"wait": None}, {"wait": None}),
+        ("deploy", {"set": {"*": {"max_ongoing_requests": 7}}}, {"set": {"*": {"max_ongoing_requests": 7}}}),
+        ("probe", {"start": "all", "steady": "5s"}, {"start": ["all"], "steady": 5.0}),
+        ("probe", {"stop": ["a", "b"]}, {"stop": ["a", "b"]}),
+        ("pause", "500ms", {"duration": 0.5}),
+        ("log", "hello", {"text": "hello"}),
+        ("exec", ["ls", "-l"], {"command": ["ls", "-l"]}),
+        ("wait_for", "RUNNING", {"app": "RUNNING"}),
+        ("wait_for", {"members": {"workers": 2}}, {"members": {"workers": 2}}),
+        ("assert", [{"probe": "p", "failed": {"max": 0}}], {"cases": [{"probe": "p", "failed": {"max": 0}}]}),
+        ("assert", {"that": "1 == 1"}, {"cases": [{"that": "1 == 1"}]}),
+        ("assert", [{"probe": "p", "count": {"max": 1}, "total": {"max": "2s"}}],
+         {"cases": [{"probe": "p", "count": {"max": 1}, "total": {"max": 2.0}}]}),
+        ("assert", [{"state": "$.nodes", "equals": None}], {"cases": [{"state": "$.nodes", "equals": None}]}),
+    ],
+)  # fmt: skip
+def test_what_is_accepted(kind: str, value: Any, said: dict[str, Any]) -> None:
+    assert validated(kind, value) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "why"),
+    [
+        ("deploy", {"wait": 5}, "no unit"),
+        ("deploy", {"what": 5}, "not permitted"),
+        ("probe", {}, "either `start` or `stop`"),
+        ("probe", {"start": "a", "stop": "b"}, "either `start` or `stop`"),
+        ("probe", {"stop": "b", "steady": "1s"}, "`steady` goes with `start`"),
+        ("wait_for", {"timeout": "5s"}, "nothing to wait for"),
+        ("wait_for", {"state": "$.nodes"}, "exactly one of equals"),
+        ("wait_for", {"app": "RUNNING", "equals": 1}, "goes with `state`"),
+        ("assert", [], "at least 1 item"),
+        ("assert", [{"name": "x"}], "given: none"),
+        ("assert", [{"probe": "p"}], "needs a limit"),
+        ("assert", [{"probe": "p", "that": "1"}], "given: probe and that"),
+        ("assert", [{"probe": "p", "count": 0}], "is a limit"),
+        ("assert", [{"probe": "p", "failed": {}}], "`min`, `max`, or both"),
+        ("assert", [{"probe": "p", "failed": {"min": 2, "max": 1}}], "is above"),
+        ("assert", [{"probe": "p", "failed": {"max": 0}, "equals": 1}], "goes with `state`"),
+        ("assert", [{"state": "$.nodes", "equals": 1, "count": 1}], "given: equals and count"),
+        ("assert", [{"state": "$.nodes", "count": 1, "failed": {"max": 0}}], "name it with `probe`"),
+        ("assert", [{"state": "nodes", "count": 1}], "does not start at the document"),
+        ("assert", [{"that": "1", "known": {"issue": "u", "until": "soon"}}], "is not a date"),
+    ],
+)
+def test_what_is_refused_says_why(kind: str, value: Any, why: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        validated(kind, value)
+    assert why in str(refused.value)
+
+
+def test_a_case_without_a_name_is_named_by_what_it_asserts() -> None:
+    assert title({"name": "mine", "probe": "p"}) == "mine"
+    case = {"probe": "users", "longest": {"max": "10s"}, "known": {"issue": "u"}}
+    assert title(case) == "probe users, longest max 10s"
+
+
+def test_every_kind_that_is_no_fault_can_be_run() -> None:
+    assert {name for name, kind in catalogue().items() if not kind.is_fault} == set(RUNS)
+
+
+def test_the_models_cost_nothing_heavy() -> None:
+    heavy = ("asyncio", "aiohttp", "numpy", "jinja2", "jsonpath_ng", "structlog", "kubernetes", "ray")
+    code = f"import sys, runner.steps.catalogue; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

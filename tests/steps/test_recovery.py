@@ -1,0 +1,91 @@
+"""What is still missing for a cluster to be as before a fault."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from runner.steps.recovery import missing
+
+
+def document() -> dict[str, Any]:
+    """Give a head and a worker with one replica."""
+
+    def node(slot: str) -> dict[str, Any]:
+        head = slot == "head"
+        return {"slot": slot, "id": f"n-{slot}", "is_head": head, "state": "ALIVE", "dead": False}
+
+    return {
+        "version": 1,
+        "unknown": [],
+        "nodes": [node("head"), node("worker-1")],
+        "actors": [
+            {"id": "c", "role": "controller", "state": "ALIVE", "dead": False, "pid": 1, "node_id": "n-head"},
+            {"id": "r", "role": "replica", "state": "ALIVE", "dead": False, "pid": 2, "node_id": "n-worker-1"},
+        ],
+        "applications": [{"name": "app", "status": "RUNNING", "message": ""}],
+        "deployments": [{"app": "app", "name": "D", "message": "", "target_replicas": 1, "options": {}}],
+        "replicas": [{"app": "app", "deployment": "D", "state": "RUNNING", "actor_id": "r", "pid": 2,
+                      "node_id": "n-worker-1", "slot": "worker-1"}],
+        "proxies": [{"node_id": "n-head", "slot": "head", "status": "HEALTHY", "actor_id": "p"}],
+        "processes": [{"slot": slot, "state": "up", "starts": 1} for slot in ("head", "worker-1")],
+    }  # fmt: skip
+
+
+def test_the_same_document_misses_nothing_unless_it_is_stale() -> None:
+    assert missing(document(), document(), []) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("processes", 0, "state"), "waiting", "head is waiting"),
+        (("unknown",), ["applications"], "nobody could say what the applications are"),
+        (("applications", 0, "status"), "DEPLOYING", "application app is DEPLOYING"),
+        (("applications",), [], "application app is not there"),
+        (("replicas", 0, "state"), "STARTING", "replicas 0 of 1 of D"),
+        (("nodes", 1, "state"), "DEAD", "workers 0 of 1"),
+        (("proxies", 0, "status"), "UNHEALTHY", "proxies 0 of 1"),
+        (("actors", 0, "state"), "RESTARTING", "controllers 0 of 1"),
+    ],
+)
+def test_what_is_missing_is_named(path: tuple[Any, ...], value: Any, said: str) -> None:
+    now = document()
+    place: Any = now
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert missing(now, document(), []) == said
+
+
+def test_a_killed_node_that_is_still_listed_as_alive_is_stale() -> None:
+    hits = [{"slot": "worker-1", "role": "worker", "node_id": "n-worker-1"}]
+    assert missing(document(), document(), hits) == "worker-1 that was killed is still listed (a node)"
+    fresh = copy.deepcopy(document())
+    fresh["nodes"][1]["id"] = "n-new"
+    said = missing(fresh, document(), hits)
+    assert said is not None
+    assert "(an actor)" in said
+    fresh["actors"][1]["node_id"] = fresh["replicas"][0]["node_id"] = "n-new"
+    assert missing(fresh, document(), hits) is None
+
+
+def test_an_actor_that_keeps_its_id_is_fresh_with_another_process() -> None:
+    hits = [{"slot": "head", "role": "controller", "actor_id": "c", "pid": 1, "node_id": "n-head"}]
+    assert "still listed" in str(missing(document(), document(), hits))
+    fresh = document()
+    fresh["actors"][0]["pid"] = 99
+    assert missing(fresh, document(), hits) is None
+
+
+def test_what_was_unknown_before_is_not_asked_for() -> None:
+    lists = ("nodes", "actors", "applications", "deployments", "replicas", "proxies")
+    nothing = {
+        "version": 1,
+        "unknown": [*lists, "processes"],
+        "processes": [],
+        **{name: [] for name in lists},
+    }
+    assert missing(nothing, nothing, [{"slot": "break", "role": "command", "pid": 5}]) is None
