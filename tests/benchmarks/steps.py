@@ -18,8 +18,9 @@ from tests.engine.staging import plan_of
 
 FEW, MANY, ROUNDS = 1, 1000, 7
 STEPS = {
+    "no-op (pause: 0s)": "- pause: 0s\n",
     "log": "- log: nothing\n",
-    "log with a template": "- log: '{{ 1 + 1 }}'\n",
+    "log with a template": "- log: 'one {{ 1 + 1 }}'\n",
     "log under when": "- {log: nothing, when: 1 == 1}\n",
 }
 

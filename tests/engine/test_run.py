@@ -161,7 +161,7 @@ async def test_a_wait_counts_only_what_was_asked_after_the_fault(tmp_path: Path)
     told = await play(
         """
         - deploy:
-        - kill: {node: worker-1} 
+        - kill: {node: worker-1}
         """.replace("worker-1", "{worker: 1}")
         + """
         - wait_for: {app: RUNNING, timeout: 30s}
