@@ -17,7 +17,10 @@ class Lines:
     """Keeps `contract.Prober` over a pair of streams; `ended` waits until the process behind them is gone."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ended: Callable[[], Awaitable[object]]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        ended: Callable[[], Awaitable[object]],
     ) -> None:
         self._reader = reader
         self._writer = writer

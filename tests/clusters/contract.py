@@ -62,7 +62,6 @@ class Subject:
     """A cluster that was not started yet, and what the suite has to know of it."""
 
     cluster: Cluster
-    folder: Path
     live: str
     """The slot of an endpoint that answers 2xx once the application runs."""
     dead: str | None = None

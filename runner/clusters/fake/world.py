@@ -21,6 +21,11 @@ def within(intervals: list[Interval], at: float) -> bool:
     return any(start <= at < end for start, end in intervals)
 
 
+def deaths(intervals: list[Interval], at: float) -> int:
+    """Count how often something died until this instant."""
+    return sum(start <= at for start, _ in intervals)
+
+
 @dataclass(slots=True)
 class Replica:
     """One replica's place; a killed one is replaced there by another pid."""
@@ -62,10 +67,6 @@ class World:
     def up(self, slot: str, at: float) -> bool:
         """Tell whether a node is up; a slot that there is not never is."""
         return slot in self.nodes and at >= self.began and not within(self.nodes[slot], at)
-
-    def generation(self, intervals: list[Interval], at: float) -> int:
-        """Count how often something died until this instant."""
-        return sum(start <= at for start, _ in intervals)
 
     def deploy(self, applications: tuple[Application, ...], at: float) -> None:
         """Take a configuration; replicas of an application that is already there stay."""
@@ -118,7 +119,7 @@ class World:
     def pid(self, replica: Replica, at: float) -> int:
         """Give a replica's process id, which differs after each death."""
         place = self.replicas.index(replica)
-        return 1000 + 100 * place + self.generation(self.outages(replica), at)
+        return 1000 + 100 * place + deaths(self.outages(replica), at)
 
     def break_node(self, slot: str, at: float) -> None:
         """Let a node die and come back; without GCS fault tolerance the head takes the workers along."""
@@ -172,12 +173,12 @@ class World:
 
     def node_id(self, slot: str, at: float) -> str:
         """Give the id of a node's present life."""
-        return f"{slot}.{self.generation(self.nodes[slot], at)}"
+        return f"{slot}.{deaths(self.nodes[slot], at)}"
 
     def _nodes(self, at: float) -> list[dict[str, Json]]:
         rows = []
-        for index, (slot, deaths) in enumerate(self.nodes.items()):
-            last = self.generation(deaths, at)
+        for index, (slot, downs) in enumerate(self.nodes.items()):
+            last = deaths(downs, at)
             for generation in range(last + 1):
                 alive = generation == last and self.up(slot, at)
                 # A node that has not come back has no row of its new life yet.
@@ -198,7 +199,7 @@ class World:
         if not self.applications:
             return []
         dead = within(self.controller, at)
-        restarts = self.generation(self.controller, at)
+        restarts = deaths(self.controller, at)
         controller = {
             "id": "controller",
             "class": "ServeController",

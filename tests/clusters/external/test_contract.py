@@ -46,7 +46,6 @@ async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sub
         )
         yield Subject(
             External(Settings(), context),
-            folder,
             live="service",
             dead="worker-1",
             actions=((Action("command", {"name": "break"}), lambda _before, _after: broken.exists()),),

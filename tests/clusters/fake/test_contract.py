@@ -26,7 +26,6 @@ async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sub
     }
     yield Subject(
         fake,
-        folder,
         live="service",
         application=Application("sleepy", {"name": "sleepy"}, None),
         actions=(
