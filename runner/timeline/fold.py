@@ -266,12 +266,22 @@ class _Tale:
             start,
             stop,
             tuple(
-                self._track(spec, steady, again if stop is None else stop, stop is not None)
+                self._track(
+                    start.probe, spec, steady, again if stop is None else stop, stopped=stop is not None
+                )
                 for spec in start.series
             ),
         )
 
-    def _track(self, spec: Mapping[str, Json], steady: float | None, end: float, stopped: bool) -> Track:
+    def _track(
+        self, probe: str, spec: Mapping[str, Json], steady: float | None, end: float, *, stopped: bool
+    ) -> Track:
+        own = (None, (probe, spec["series"]))
+        others = tuple(
+            line
+            for line in self.log.others
+            if ((line.get("probe"), line["series"]) if "series" in line else None) in own
+        )
         began = float(spec["t0"])
         samples = self.recordings.series(str(spec["file"]))
         last = (
@@ -283,7 +293,7 @@ class _Tale:
             # The series of a probe begin one after the other.
             scope=(began if steady is None else max(began, steady), max(end, last)),
             zero=self.zero,
-            log=self.log,
+            log=replace(self.log, others=others),
             stopped=stopped,
             timing=timing(samples.header) if samples is not None else None,
             evidence=gather(samples, self.log.stalls) if samples is not None else None,
@@ -345,9 +355,10 @@ class _Tale:
         if self.ended is not None and self.ended.state == "skipped":
             return
         marks = {mark.path: mark for mark in _all(self.own, events.AssertMark)}
+        # Instances of a loop are numbered from the first on, further attempts from the second on.
+        superseded = {re.sub(r"#\d+$", "", path) for path in marks if not path.endswith("]")}
         for mark in marks.values():
-            # Instances of a loop are numbered from the first on, further attempts from the second on.
-            if any(re.fullmatch(re.escape(mark.path) + r"#\d+", other) for other in marks):
+            if mark.path in superseded:
                 continue
             evidence = self._evidence(mark)
             for case in mark.cases:

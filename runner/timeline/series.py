@@ -29,6 +29,7 @@ class Track:
     zero: int
     """The run's zero in nanoseconds of CLOCK_MONOTONIC."""
     log: ProberLog
+    """What its prober logged, without the lines on other series."""
     stopped: bool
     timing: Timing | None = None
     """None where the sample file is missing, like `evidence`."""
@@ -58,7 +59,6 @@ class Track:
             scope=self._nanoseconds(scope),
             zero=self.zero,
             log=self.log,
-            series=self.name,
             stopped=self.stopped,
         )
 

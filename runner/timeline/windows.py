@@ -238,7 +238,7 @@ def _overlapped(cells: _Cells, start: Instants, end: Instants) -> Flags:
 
 
 def _blind(
-    cells: _Cells, stretch: Evidence, *, log: ProberLog, series: str, t1: int, zero: int, stopped: bool
+    cells: _Cells, stretch: Evidence, *, log: ProberLog, t1: int, zero: int, stopped: bool
 ) -> tuple[Blind, ...]:
     """Name the causes of each blind cell."""
     if not len(cells.start):
@@ -250,9 +250,7 @@ def _blind(
         "local errors": _overlapped(cells, voids, voids + 1),
         "no stop": (cells.end == t1) & (not stopped),
     }
-    capped = [
-        entry for entry in log.others if entry.get("kind") == "capped" and entry.get("series") == series
-    ]
+    capped = [entry for entry in log.others if entry.get("kind") == "capped"]
     pings = sorted(int(entry["p_ns"]) for entry in log.others if entry.get("kind") == "ping")
     for cause, stretches in {
         "in-flight cap": sorted((int(entry["start_ns"]), int(entry["end_ns"]) + 1) for entry in capped),

@@ -511,3 +511,24 @@ def test_a_probe_that_was_started_twice_is_judged_over_both():
     )
     assert [(each.start, each.end) for each in only(run).probes] == [(0.0, 5.0), (6.0, None)]
     assert only(run).assertions[0].verdict is Verdict.FAIL
+
+
+def test_a_cause_that_is_about_another_series_is_not_named():
+    recorded = tape(freezes=[(6.0, 7.0)])
+    start, end = ORIGIN + 6 * 10**9, ORIGIN + 7 * 10**9
+    line = {
+        "kind": "capped",
+        "probe": "users",
+        "series": "service/new",
+        "start_ns": start,
+        "end_ns": end,
+        "count": 9,
+    }
+
+    def causes(others) -> tuple[str, ...]:
+        tape = Tape(recorded.files, replace(recorded.log, stalls=(), others=others))
+        return only(fold(whole(), tape)).probes[0].series[0].blind[0].causes
+
+    assert causes((line,)) == ("in-flight cap",)
+    assert causes(({**line, "series": "head/new"},)) == ()
+    assert causes(({**line, "probe": "others"},)) == ()
