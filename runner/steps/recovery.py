@@ -66,10 +66,15 @@ def members(document: Document, expected: Mapping[str, int | None]) -> str | Non
     return None
 
 
-def remains(document: Document, hits: Iterable[Mapping[str, Json]]) -> str | None:
-    """Say what a fault hit and is still listed as alive: what a cluster says then is stale."""
+def remains(document: Document, before: Document, hits: Iterable[Mapping[str, Json]]) -> str | None:
+    """Say what a fault hit and is still listed as alive: what a cluster says then is stale.
+
+    An actor is known by its id and process, a node by the id that its slot had before the fault.
+    """
+    nodes = {row["slot"]: row["id"] for row in before.get("nodes", ()) if not row["dead"]}
     for hit in hits:
-        node, actor, pid = hit.get("node_id"), hit.get("actor_id"), hit.get("pid")
+        actor, pid = hit.get("actor_id"), hit.get("pid")
+        node = nodes.get(hit["slot"]) if hit["role"] in ("head", "worker") else None
         for what, row in _alive(document):
             if actor is not None:
                 stale = (
@@ -113,7 +118,7 @@ def missing(document: Document, before: Document, hits: Iterable[Mapping[str, Js
     return (
         processes(document, before)
         or (unknown(document, *known) if known else None)
-        or remains(document, hits)
+        or remains(document, before, hits)
         or (
             applications(document, "RUNNING", [row["name"] for row in before["applications"]])
             if "applications" in known and before["applications"]

@@ -61,7 +61,7 @@ def test_what_is_missing_is_named(path: tuple[Any, ...], value: Any, said: str) 
 
 
 def test_a_killed_node_that_is_still_listed_as_alive_is_stale() -> None:
-    hits = [{"slot": "worker-1", "role": "worker", "node_id": "n-worker-1"}]
+    hits = [{"slot": "worker-1", "role": "worker", "session": 5}]
     assert missing(document(), document(), hits) == "worker-1 that was killed is still listed (a node)"
     fresh = copy.deepcopy(document())
     fresh["nodes"][1]["id"] = "n-new"
