@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Finding:
     outage: Outage
     connection: str
     due: bool
-    """Long enough, and not beside a blind cell: it has to be found."""
+    """Long enough, asked about, and not beside a blind cell: it has to be found."""
     windows: int
     start_error: float | None = None
     end_error: float | None = None
@@ -134,8 +135,13 @@ def process(*command: str) -> Iterator[subprocess.Popen[str]]:
                 child.kill()
 
 
-def record(folder: Path, outages: Sequence[dict[str, float | str]], settings: Settings) -> Recording:
-    """Let the server go down as scheduled while the prober asks it over new and reused connections."""
+def record(
+    folder: Path, outages: Sequence[dict[str, float | str]], settings: Settings, *, quiet: float = 0.0
+) -> Recording:
+    """Let the server go down as scheduled while the prober asks it over new and reused connections.
+
+    `quiet` seconds follow in which nothing goes down.
+    """
     # Below the ports that the kernel gives to clients, so that nobody takes it while the server is gone.
     port = random.SystemRandom().randrange(20000, 30000)
     truth: list[Outage] = []
@@ -143,6 +149,7 @@ def record(folder: Path, outages: Sequence[dict[str, float | str]], settings: Se
         process(sys.executable, str(SERVER), str(port), json.dumps(list(outages))) as server,
         process(sys.executable, "-I", str(PROBER), str(folder)) as prober,
     ):
+        assert server.stdin is not None
         assert server.stdout is not None
         assert prober.stdin is not None
         assert prober.stdout is not None
@@ -156,19 +163,28 @@ def record(folder: Path, outages: Sequence[dict[str, float | str]], settings: Se
         series = [specification(port, connection, settings) for connection in ("new", "reused")]
         say(command="start", probe="truth", series=series)
         prober.stdout.readline()
-        for number, line in enumerate(server.stdout):
-            said = json.loads(line)
-            if "done" in said:
-                break
-            truth.append(Outage(said["kind"], said["down"], said["up"]))
+        # Long enough to let the last window close. The prober wants to hear from us every minute.
+        left, number = quiet + settings.recover_after + 1, 0
+        done = False
+        while not done or left > 0:
+            number += 1
             say(command="ping", id=number)
             prober.stdout.readline()
-        try:
-            prober.wait(settings.recover_after + 1)  # it does not end: this lets the last window close
-        except subprocess.TimeoutExpired:
-            pass
+            if done:
+                time.sleep(min(left, 10))
+                left -= 10
+                continue
+            said = json.loads(server.stdout.readline())
+            done = "done" in said
+            if not done:
+                truth.append(Outage(said["kind"], said["down"], said["up"]))
         say(command="stop", probe="truth")
         prober.stdout.readline()
+        # Pauses of the server after its last outage wait in the pipe until it ends.
+        server.stdin.close()
+        for line in server.stdout:
+            said = json.loads(line)
+            truth.append(Outage(said["kind"], said["down"], said["up"]))
     return Recording(
         settings,
         tuple(each for each in truth if each.kind != "hiccup"),
@@ -203,8 +219,11 @@ def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window
             dark = [b for b in found.blind if b.start < up + settings.slow and down - settings.slow < b.end]
             windows = [w for w in found.windows if w.start.earliest <= up and down <= _latest(w, scope, t0)]
             unclaimed = [w for w in unclaimed if w not in windows]
-            due = up - down >= limit and not muddled and not dark
-            note = "hiccup" if muddled else "blind" if dark else ""
+            # On a busy machine even a short pause of the prober can hide a short outage from it.
+            late = outage.up - (reach if outage.kind in DELAYING else 0)
+            asked = bool(((samples.sent > outage.down) & (samples.sent < late)).any())
+            due = up - down >= limit and asked and not muddled and not dark
+            note = "hiccup" if muddled else "blind" if dark else "" if asked else "nobody asked"
             if len(windows) != 1 or windows[0].end is None:
                 findings.append(Finding(outage, connection, due, len(windows), note=note))
                 continue

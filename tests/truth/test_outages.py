@@ -1,0 +1,36 @@
+"""Every kind of outage is found, bracketed and measured; what is no outage is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.truth.outages import DELAYING, Settings, compare, record, wrong
+from tests.truth.server import KINDS
+
+OUTAGES = [
+    {"kind": kind, "after": 1.6, "lasts": lasts}
+    for kind in KINDS
+    for lasts in ((0.9,) if kind in DELAYING else (0.08, 0.7))
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(rate=100, slow_after=0.2, blind_after=0.2), Settings(rate=20)],
+    ids=["fast", "default"],
+)
+def test_every_outage_is_found_and_the_truth_lies_inside_its_bracket(
+    tmp_path: Path, settings: Settings
+) -> None:
+    recording = record(tmp_path, OUTAGES, settings)
+    findings, false = compare(recording)
+    assert wrong(findings, false) == []
+    assert len(findings) == 2 * len(OUTAGES)
+    # Pauses of a busy machine may excuse some of them, not all.
+    assert {each.outage.kind for each in findings if each.due and each.inside} >= {
+        "refused",
+        "reset",
+        "http_503",
+    }
