@@ -117,7 +117,7 @@ def analyse(
     return Analysis(
         scope=((t0 - zero) / 1e9, (t1 - zero) / 1e9),
         windows=_windows(spans, seen, bad, shortest, zero),
-        blind=_blind(cells, stretch, log=log, series=series, t1=t1, zero=zero, stopped=stopped),
+        blind=_blind(cells, stretch, log=log, t1=t1, zero=zero, stopped=stopped),
         resolution=int(gaps.max()) / 1e9 if len(seen.sent) else None,
         good=len(seen.sent) - len(bad),
         evidence=len(seen.sent),
