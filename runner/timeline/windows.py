@@ -82,14 +82,13 @@ def analyse(
     scope: tuple[int, int],
     zero: int = 0,
     log: ProberLog = QUIET,
-    series: str = "",
     stopped: bool = True,
 ) -> Analysis:
     """Find windows and blind cells in scope = [t0, t1] (nanoseconds), and the intervals verdicts look at.
 
-    `zero` is the instant that seconds are counted from. `log`, `series` and `stopped` (the probe is known
-    to have ended by itself) only give blind cells their causes, but a suspend in the log makes every upper
-    bound infinite.
+    `zero` is the instant that seconds are counted from. `log` (without lines on other series) and `stopped`
+    (the probe is known to have ended by itself) only give blind cells their causes, but a suspend in the
+    log makes every upper bound infinite.
     """
     t0, t1 = scope
     stretch = evidence.within(t0, t1)
