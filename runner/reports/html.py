@@ -293,7 +293,10 @@ def _marks(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
 
 def _happenings(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
     shown = scenario.happenings[:ROWS]
-    texts = [(axis.percent(each.at), _cut(each.text, 44)) for each in shown]
+    texts = [
+        (axis.percent(each.at), _cut(each.text if each.slot in each.text else f"{each.slot} {each.text}", 44))
+        for each in shown
+    ]
     # Those after the first fault tell more, so they choose their room first.
     hit = min(
         (fault.injected for fault in scenario.faults if fault.injected is not None), default=scenario.end

@@ -150,6 +150,8 @@ def judged(assertions: Iterable[Assertion], style: Style) -> list[str]:
 
 
 def _why(assertion: Assertion, indent: str) -> list[str]:
+    if assertion.at is None:
+        return [f"{indent}{clean(assertion.why)}"]
     told = [("expected", assertion.expected), ("actual", assertion.actual), ("why", assertion.why)]
     where = [("at", f"{assertion.file}:{assertion.line}")]
     return [f"{indent}{label + ':':<10}{clean(text)}" for label, text in told + where if text]

@@ -71,6 +71,13 @@ def test_brackets_in_the_summary_are_not_broken_across_lines():
     assert "<" not in said.text_content()
 
 
+def test_a_happening_names_its_slot():
+    run = head_node_failure()
+    scenario = replace(run.scenarios[0], happenings=(Happening(8.0, "supervisor", "worker-1", "up"),))
+    tree = page(replace(run, scenarios=(scenario,)))
+    assert tree.xpath("//*[@class='note']/text()") == ["worker-1 up"]
+
+
 def test_an_open_window_has_no_end():
     assert "still down at the end" in text(without_fault_tolerance())
 
