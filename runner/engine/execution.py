@@ -199,7 +199,9 @@ class Execution:
         except TimeoutError:
             if not timer.expired() or limit is None:
                 raise
-            raise FtrunError(f"It took longer than its timeout of {duration(limit)}.") from None
+            waits = isinstance(node, Step) and node.kind == "wait_for"
+            late = f"It took longer than its timeout of {duration(limit)}."
+            raise (Unmet(late) if waits else FtrunError(late)) from None
 
     async def _step(self, step: Step, scope: Scope, path: str, *, forgiven: bool) -> dict[str, Json]:
         variables = self._variables(scope)

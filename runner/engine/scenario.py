@@ -61,6 +61,7 @@ class Production:
     folder: Path
     run: str
     session: Session | None = None
+    mourning: asyncio.Task[None] | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def perform(self) -> None:
@@ -191,7 +192,13 @@ class Production:
                 self.session = await Session.open(
                     cluster, self.folder, scenario=self.number, run=self.run, zero=self.journal.zero
                 )
+                self.mourning = asyncio.create_task(self._mourn(self.session))
             return self.session
+
+    async def _mourn(self, session: Session) -> None:
+        """Say when the prober is gone though nobody ended it."""
+        await session.lost.wait()
+        self._warn([session.why_lost])
 
     async def _stop(self, stage: Stage) -> None:
         """End background steps and probes that still run."""
@@ -206,6 +213,8 @@ class Production:
                 except FtrunError as error:
                     self._warn([f"The probe {name} was not stopped: {error.message}"])
         finally:
+            if self.mourning is not None:
+                self.mourning.cancel()
             if self.session is not None:
                 await self.session.close()
 

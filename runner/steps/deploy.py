@@ -41,10 +41,9 @@ async def run(arguments: Deploy, stage: Stage) -> Json:
     if arguments.set:
         document = await _document(stage)
         applications = tuple(merged(each, arguments.set, document) for each in applications)
-    asked = stage.journal.now()
     await stage.cluster.deploy(applications)
     stage.scene.applications = applications
-    stage.scene.floor = max(stage.scene.floor, asked)
+    stage.scene.floor = max(stage.scene.floor, stage.journal.now())
     if arguments.wait is not None:
         await _running(applications, arguments.set, arguments.wait, stage)
     return {"applications": [each.name for each in applications]}

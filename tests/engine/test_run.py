@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.clusters.contract import Action
+from runner.clusters.contract import Action, Prober
 from runner.clusters.fake.cluster import Fake
+from runner.clusters.fake.prober import ScriptedProber
 from runner.clusters.fake.world import Replica
 from runner.errors import CannotRun, InvalidInput
 from runner.journal import events
@@ -173,6 +174,36 @@ async def test_a_wait_counts_only_what_was_asked_after_the_fault(tmp_path: Path)
     assert wait.met
     deciding = [event for event in told.all(events.Observation) if event.seq < wait.seq][-1]
     assert deciding.asked >= injected
+
+
+async def test_a_wait_cut_short_by_its_steps_timeout_is_unmet_too(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - deploy:
+        - kill: {node: head}
+        - {wait_for: {members: {workers: 9}}, timeout: 3s}
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[2]"] == "unmet"
+    assert told.run.exit_code == 1
+
+
+async def test_a_prober_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probers: list[ScriptedProber] = []
+    make = Fake.prober
+
+    async def kept(self: Fake, program: Path, directory: Path) -> Prober:
+        probers.append(await make(self, program, directory))  # type: ignore[arg-type]
+        return probers[-1]
+
+    def end(event: events.Event) -> None:
+        if isinstance(event, events.ProbeSteady):
+            probers[0]._said.put_nowait(None)
+
+    monkeypatch.setattr(Fake, "prober", kept)
+    told = await play("- deploy:\n- probe: {start: head, steady: 1s}\n- pause: 5s\n", tmp_path, hear=[end])
+    assert any("The prober is gone" in event.text for event in told.all(events.Said))
 
 
 async def test_the_first_signal_unwinds_and_says_interrupted(tmp_path: Path) -> None:
