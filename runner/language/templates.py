@@ -6,10 +6,14 @@ template gives text. Jinja2 is imported when the first template is met.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticCustomError
 
 from runner.errors import FtrunError
 from runner.language.types import mistake
@@ -24,6 +28,9 @@ Json = Any
 MARKS = ("{{", "{%", "{#")
 """What makes a text a template."""
 
+_NAME = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+_WORDS = frozenset({"true", "false", "none", "not", "range", "dict", "namespace"})
+
 BRACES = "To mean the braces themselves, write {% raw %}...{% endraw %} around them."
 
 
@@ -31,7 +38,7 @@ BRACES = "To mean the braces themselves, write {% raw %}...{% endraw %} around t
 class Template:
     """A parsed template. `reads` are the variables it may look at, `needs` those it fails without."""
 
-    compiled: Any
+    compiled: Callable[[Mapping[str, Json]], Json]
     reads: frozenset[str]
     needs: frozenset[str]
 
@@ -44,10 +51,13 @@ def is_template(value: object) -> bool:
 @lru_cache(maxsize=4096)
 def template(text: str) -> Template:
     """Parse a text with braces; refuses wrong syntax (a `mistake`)."""
+    if (match := _NAME.fullmatch(text)) and match[1].lower() not in _WORDS:
+        # By far the most common template is one variable. It needs no Jinja, which takes long to import.
+        return Template(_variable(match[1]), frozenset({match[1]}), frozenset({match[1]}))
     try:
         tree = _environment().parse(text)
         whole = _only_expression(tree)
-        compiled = _environment().from_string(tree) if whole is None else _expression(whole)
+        compiled = _environment().from_string(tree).render if whole is None else _expression(whole)
         return _analysed(compiled, tree)
     except Exception as error:  # besides TemplateSyntaxError: recursion, numbers too long for Python
         raise mistake("template", f"The template is wrong: {_said(error)}.", BRACES) from error
@@ -71,6 +81,15 @@ def expression(text: str) -> Template:
         raise mistake("template", f"The condition is wrong: {_said(error)}.") from error
 
 
+def _variable(name: str) -> Callable[[Mapping[str, Json]], Json]:
+    def look_up(variables: Mapping[str, Json]) -> Json:
+        if name not in variables:
+            raise FtrunError(f"'{name}' is undefined")
+        return variables[name]
+
+    return look_up
+
+
 def render(value: Json, variables: Mapping[str, Json]) -> Json:
     """Render every template inside of a JSON value, keys excepted; raises FtrunError with a sentence."""
     if isinstance(value, Mapping):
@@ -86,13 +105,8 @@ def evaluate(text: str, variables: Mapping[str, Json]) -> Json:
 
 
 def _valued(parse: Any, text: str, variables: Mapping[str, Json]) -> Json:
-    from jinja2 import Template as Text
-    from pydantic_core import PydanticCustomError
-
     try:
-        compiled = parse(text).compiled
-        given = compiled.render(variables) if isinstance(compiled, Text) else compiled(variables)
-        return _json(given)
+        return _json(parse(text).compiled(variables))
     except PydanticCustomError as error:
         raise FtrunError(f"`{_short(text)}`: {error.message()}") from error
     except Exception as error:  # a template may raise what any expression may
@@ -101,12 +115,6 @@ def _valued(parse: Any, text: str, variables: Mapping[str, Json]) -> Json:
 
 def _json(value: Any) -> Json:
     """Give the value as plain JSON; text types of Jinja become text, generators lists."""
-    from types import GeneratorType
-
-    from jinja2 import Undefined
-
-    if isinstance(value, Undefined):
-        value._fail_with_undefined_error()  # noqa: SLF001 (the one door to Jinja's own words)
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -115,6 +123,8 @@ def _json(value: Any) -> Json:
         return {str(key): _json(child) for key, child in value.items()}
     if isinstance(value, list | tuple | set | frozenset | range | GeneratorType):
         return [_json(child) for child in value]
+    if hasattr(value, "_fail_with_undefined_error"):
+        str(value)  # Jinja's undefined value, which raises in its own words
     raise FtrunError(f"it gives a {type(value).__name__}, which is no value of YAML or JSON")
 
 
