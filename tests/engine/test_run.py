@@ -56,6 +56,7 @@ async def test_the_intent_and_the_undo_stand_in_the_journal_before_the_act(
     before: list[str] = []
 
     def struck(self: Fake, action: Action, replicas: list[Replica], at: float) -> None:
+        assert not before
         before.extend((tmp_path / "run" / "journal.jsonl").read_text().splitlines())
         strike(self, action, replicas, at)
 
