@@ -76,6 +76,9 @@ def configuration(entries: Sequence[Mapping[str, Json]], *, host: str, port: int
 def accepted(status: int, body: str) -> None:
     """Raise ClusterError with Ray's reason where a configuration was not accepted."""
     if status != 200:
-        lines = [line for line in body.strip().splitlines() if line.strip()]
-        reason = lines[-1].strip() if lines else "it does not say why"
-        raise ClusterError(f"Serve refused the configuration (status {status}): {reason[:500]}")
+        lines = [line.strip() for line in body.splitlines() if line.strip()]
+        told = [line for line in lines if not line.startswith("For further information")]
+        # Serve's own checks list one problem in several lines under a heading; all else ends with its reason.
+        heads = [number for number, line in enumerate(told) if "validation error" in line]
+        reason = ": ".join(told[heads[0] if heads else -1 :]) or "it does not say why"
+        raise ClusterError(f"Serve refused the configuration (status {status}): {reason[:500].rstrip('.')}.")

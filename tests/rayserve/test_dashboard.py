@@ -63,7 +63,12 @@ def test_the_configuration_puts_a_proxy_on_every_node() -> None:
 
 def test_a_refusal_says_the_last_line_of_what_serve_says() -> None:
     dashboard.accepted(200, "")
-    with pytest.raises(ClusterError, match=r"\(status 400\): import_path is missing$"):
+    with pytest.raises(ClusterError, match=r"\(status 400\): import_path is missing\.$"):
         dashboard.accepted(400, "Traceback ...\n  File x\nimport_path is missing\n\n")
+    said = "1 validation error for Schema\na.0.import_path\n  Field required\n    For further information visit x"
+    with pytest.raises(
+        ClusterError, match=r": 1 validation error for Schema: a\.0\.import_path: Field required\.$"
+    ):
+        dashboard.accepted(400, f"Traceback\n{said}")
     with pytest.raises(ClusterError, match="it does not say why"):
         dashboard.accepted(500, "")

@@ -44,7 +44,7 @@ async def until(
     document: Mapping[str, Json] = {}
     try:
         async with asyncio.timeout(limit):
-            while not true(document := await made.state()):
+            while not true(document := await made.state()):  # noqa: ASYNC110
                 await asyncio.sleep(0.3)
     except TimeoutError:
         pytest.fail(
@@ -120,7 +120,7 @@ async def test_without_fault_tolerance_the_supervisor_hands_the_configuration_in
 
         async def listen() -> None:
             async for saying in made.observe():
-                said.append(saying.text)
+                said.append(saying.text)  # noqa: PERF401 (never ends)
 
         listening = asyncio.create_task(listen())
         await until(made, whole, limit=400)
