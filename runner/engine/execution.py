@@ -196,6 +196,10 @@ class Execution:
                     await self._block(node, replace(scope, planned=node.path, actual=path))
                     return {}
                 return await self._step(node, scope, path, forgiven=forgiven)
+        except FtrunError as error:
+            if node.modifiers.no_log:
+                error.message, error.help = "It failed; what it said is hidden by no_log.", None
+            raise
         except TimeoutError:
             if not timer.expired() or limit is None:
                 raise

@@ -135,8 +135,8 @@ class ProbeStart(Event):
     scenario: int
     probe: str
     series: tuple[Mapping[str, Json], ...]
-    """Each: series (`worker-1/new`), endpoint (`worker-1`), role, connection, url, rate, file (relative to the
-    run folder), t0 (seconds), period, timeout, slow_after, blind_after, recover_after (seconds), identity."""
+    """Each: series (`worker-1/new`), endpoint (`worker-1`), role, connection, url, rate, file (relative to
+    the run folder), t0 (seconds), period, timeout, slow_after, blind_after, recover_after (seconds), identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +254,7 @@ class AssertMark(Event):
     scenario: int
     path: str
     cases: tuple[Mapping[str, Json], ...]
-    """Each: name, file, line, known?, and the resolved arguments (durations in seconds, faults as numbers)."""
+    """Each: name, file, line, and the resolved arguments (durations in seconds, faults as numbers)."""
     observation: int | None = None
     """`seq` of the observation whose document `state` reads."""
     ray_state: Mapping[str, Json] | None = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from runner.errors import FtrunError, Unreachable
 from runner.journal.events import AssertMark
@@ -67,25 +66,6 @@ class Recovery(Model):
     max: Duration
 
 
-class Known(Model):
-    """A claim that today's Ray is known to break: a fail is expected until the date."""
-
-    issue: str = Field(description="The issue's URL.")
-    until: str = Field(description="The date, such as 2027-01-31, from which on the fail counts.")
-    ray: str | None = Field(
-        default=None, description='The versions of Ray that it is about, such as "<2.61".'
-    )
-
-    @field_validator("until", mode="before")
-    @classmethod
-    def _date(cls, value: Any) -> str:
-        text = value.isoformat() if isinstance(value, dt.date) else str(value)
-        try:
-            return dt.date.fromisoformat(text).isoformat()
-        except ValueError:
-            raise mistake("date", f"{text!r} is not a date such as 2027-01-31.") from None
-
-
 _LIMITS = ("failed", "total", "longest", "success", "latency")
 _SUBJECTS = ("probe", "state", "ray_state", "recovery", "that")
 
@@ -116,7 +96,6 @@ class Case(Matching):
     )
     recovery: Recovery | None = None
     that: TemplateText | None = Field(default=None, description="A template expression, without braces.")
-    known: Known | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> Case:
@@ -175,7 +154,7 @@ def title(case: Mapping[str, Any]) -> str:
         return str(case["name"])
     said = []
     for name, value in case.items():
-        if name in ("known", "name"):
+        if name == "name":
             continue
         shown = (
             ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else value
@@ -203,15 +182,12 @@ async def run(arguments: Assert, stage: Stage) -> Json:
     if not after_fault:
         await _ended(mark.t, stage)
     judged = _judged(mark.path, stage)
-    # What is expected to fail does not fail the step.
-    known = {case["name"] for case in mark.cases if case.get("known")}
     verdicts = {each.name: each.verdict.value for each in judged}
-    counting = {name: verdict for name, verdict in verdicts.items() if name not in known}
-    wrong = [each for each in judged if each.verdict.value != "pass" and each.name in counting]
+    wrong = [each for each in judged if each.verdict.value != "pass"]
     text = "; ".join(f"{each.name}: {each.verdict.value}" for each in wrong)
     if not after_fault and wrong:
         stage.scene.withheld = f"an assertion did not hold before it ({text})."
-    if "fail" in counting.values():
+    if "fail" in verdicts.values():
         raise Refuted(text)
     return {"verdicts": verdicts, "message": text}
 

@@ -199,6 +199,19 @@ async def test_what_is_not_to_be_logged_is_known_to_the_run_alone(tmp_path: Path
     assert "4711 said" not in (told.folder / "journal.jsonl").read_text()
 
 
+async def test_what_a_step_without_log_says_of_its_failure_is_hidden(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - exec: {command: "echo 4711", exit_codes: [9]}
+          no_log: true
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[0]"] == "error"
+    assert "hidden by no_log" in told.messages()["steps[0]"]
+    assert "4711" not in (told.folder / "journal.jsonl").read_text()
+
+
 async def test_a_template_that_fails_is_an_error_of_its_step(tmp_path: Path) -> None:
     told = await play("- exec: ls\n  register: a\n- log: '{{ a.nothing }}'\n", tmp_path)
     assert told.states()["steps[1]"] == "error"

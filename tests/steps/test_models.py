@@ -66,7 +66,6 @@ def test_what_is_accepted(kind: str, value: Any, said: dict[str, Any]) -> None:
         ("assert", [{"state": "$.nodes", "equals": 1, "count": 1}], "given: equals and count"),
         ("assert", [{"state": "$.nodes", "count": 1, "failed": {"max": 0}}], "name it with `probe`"),
         ("assert", [{"state": "nodes", "count": 1}], "does not start at the document"),
-        ("assert", [{"that": "1", "known": {"issue": "u", "until": "soon"}}], "is not a date"),
     ],
 )
 def test_what_is_refused_says_why(kind: str, value: Any, why: str) -> None:
