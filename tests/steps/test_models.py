@@ -76,7 +76,7 @@ def test_what_is_refused_says_why(kind: str, value: Any, why: str) -> None:
 
 def test_a_case_without_a_name_is_named_by_what_it_asserts() -> None:
     assert title({"name": "mine", "probe": "p"}) == "mine"
-    case = {"probe": "users", "longest": {"max": "10s"}, "known": {"issue": "u"}}
+    case = {"probe": "users", "longest": {"max": "10s"}}
     assert title(case) == "probe users, longest max 10s"
 
 
