@@ -198,6 +198,15 @@ def test_where_the_last_bad_one_got_no_answer_the_first_right_answer_tells_the_e
     assert window.end.at == pytest.approx(14.003, abs=0.01)
 
 
+def test_a_timeout_got_no_answer_also_where_slow_after_is_the_timeout():
+    setting = Setting(length=20, slow_after=2.0)
+    samples = World(setting, [Outage(10.003, 14.003, "stall")]).record()[0]
+    window = look(samples, end=20).windows[0]
+    assert set(window.outcomes) == {"timeout"}
+    assert window.end is not None
+    assert window.end.at == pytest.approx(14.003, abs=0.01)
+
+
 def test_outcomes_are_counted_and_slow_is_no_failure():
     analysis = tell(f"ggbbtsss{LONG}")
     assert analysis.windows[0].outcomes == {"slow": 3, "refused": 2, "timeout": 1}
@@ -277,9 +286,25 @@ def test_intervals_of_a_row():
     assert analysis.resolution == pytest.approx(0.31)
 
 
+def test_blind_time_alone_leaves_downtime_open():
+    analysis = tell("g" * 20 + "-" * 30 + "g" * 20)
+    for interval in (analysis.total, analysis.longest):
+        assert (interval.lo, interval.hi, interval.above) == (0, pytest.approx(0.31), False)
+    assert (analysis.count.lo, analysis.count.hi) == (0, 4)
+
+
+def test_nothing_reaches_beyond_the_scope():
+    window = look(samples_of(f"gb{LONG}"), end=0.0205).windows[0]
+    assert window.end is not None
+    assert window.end.latest == pytest.approx(0.0205)
+    assert window.longest == pytest.approx(0.0205)
+
+
 def test_three_goods_in_a_row_inside_a_window_may_be_the_end_of_one():
     assert tell(f"gbggb{LONG}").count.hi == 1
     assert tell(f"gbgggb{LONG}").count.hi == 2
+    # The row that closes a window is not inside it.
+    assert tell(f"gb{LONG}b{LONG}").count.hi == 2
 
 
 def test_total_is_the_union_of_windows_and_blind_cells():
