@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
@@ -52,6 +51,8 @@ def mistake(code: str, message: str, help: str | None = None) -> PydanticCustomE
 
 def nearest(word: str, words: Collection[str]) -> str | None:
     """Give `Did you mean "x"?` for the word that looks most like this one, or None."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f"Did you mean `{near[0]}`?" if near else None
 
