@@ -848,18 +848,18 @@ class Series:
             exchange.connection.close()
         self.end(exchange, outcome, done, detail=detail)
 
-    def expire(self, now: int) -> None:
-        """End the requests whose deadline is not after `now`: timeout, and the time we stalled ourselves."""
-        for exchange in list(self.in_flight.values()):
-            if exchange.sent + self.timeout + self.prober.stalled - exchange.stalled > now:
-                return
-            self.cut(exchange, TIMEOUT, "no end of " + PHASES[exchange.phase])
+    def deadline(self, exchange: Exchange) -> int:
+        """Give when a request ends unanswered: its timeout, and the time we stalled ourselves since."""
+        return exchange.sent + self.timeout + self.prober.stalled - exchange.stalled
 
-    def overdue(self, now: int) -> bool:
-        """Whether the oldest request has reached its deadline."""
+    def overdue(self, now: int) -> List[Exchange]:
+        """Give the requests whose deadline is not after `now`."""
+        late = []
         for exchange in self.in_flight.values():
-            return exchange.sent + self.timeout + self.prober.stalled - exchange.stalled <= now
-        return False
+            if self.deadline(exchange) > now:
+                break
+            late.append(exchange)
+        return late
 
     def tick(self, now: int) -> None:
         """Write what ended, tell what was capped, close what lingered long enough."""
@@ -1022,7 +1022,7 @@ class Prober:
             if series.sending:
                 series.send_due(now)
                 coming = min(coming, series.due(series.n))
-            overdue = overdue or series.overdue(now)
+            overdue = overdue or bool(series.overdue(now))
         if overdue:
             # As after a stall: an answer that came in time may still wait in its socket.
             self.loop.call_soon(self.loop.call_soon, self._expire, now)
@@ -1038,7 +1038,8 @@ class Prober:
         if clock() - self.woke > STALL:
             return  # a stall that is not counted yet: the next wake-up does, and deadlines move
         for series in self._series():
-            series.expire(now)
+            for exchange in series.overdue(now):
+                series.cut(exchange, TIMEOUT, "no end of " + PHASES[exchange.phase])
 
     def _tick(self, now: int) -> None:
         asleep = slept()

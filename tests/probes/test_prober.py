@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -110,29 +111,21 @@ async def test_new_resets_what_the_server_does_not_close(folder: Path) -> None:
     await listener.wait_closed()
 
 
-async def test_reused_keeps_to_one_connection(folder: Path) -> None:
+async def test_reused_keeps_to_its_connections(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
         samples = await prober.measure(specification(server.url, connection="reused"))
         assert outcomes(samples) == {Outcome.OK}
-        assert server.connections == 1
         assert b"Connection" not in server.requests[0]
-        assert list(samples.flags) == [program.BODY | program.OPENED] + [program.BODY] * (len(samples.n) - 1)
+        assert set(samples.flags) <= {program.BODY | program.OPENED, program.BODY}
+        # Another is opened only while none idles, which on a busy machine happens.
+        assert int((samples.flags & program.OPENED > 0).sum()) == server.connections < len(samples.n) / 3
 
 
-async def test_reused_takes_the_connection_that_idled_shortest(folder: Path) -> None:
-    asked: list[object] = []
-    late = iter([0.045] * 4)
-
-    async def at_first_late(_: bytes) -> bytes:
-        asked.append(asyncio.current_task())
-        await asyncio.sleep(next(late, 0))
-        return RIGHT
-
-    async with serving(at_first_late) as server, running(folder) as prober:
-        await prober.measure(specification(server.url, connection="reused"))
-        # A few connections were needed at first; one of them, the last to have come free, serves ever after.
-        assert server.connections > 2
-        assert len(set(asked[-15:])) == 1
+def test_reused_takes_the_connection_that_idled_shortest() -> None:
+    series: Any = program.Series.__new__(program.Series)
+    idle: Any = [SimpleNamespace(alive=lambda: True) for _ in range(3)]
+    series.idle = list(idle)
+    assert [series._idle_connection() for _ in range(4)] == [*reversed(idle), None]
 
 
 async def test_a_get_on_a_connection_closed_under_it_is_never_repeated(folder: Path) -> None:
@@ -159,6 +152,26 @@ async def test_idle_connections_that_the_peer_closed_are_dropped_first(folder: P
         assert outcomes(samples) == {Outcome.OK}
         assert len(prober.logged("dropped")) >= 3
         assert server.connections >= 3
+
+
+@pytest.mark.parametrize("spoken", [b"", b"x", None])
+def test_an_idle_connection_is_alive_while_its_peer_is_silent(spoken: bytes | None) -> None:
+    """Looked at before each use: the loop may not have come round to telling of it."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        connection = program.Connection.__new__(program.Connection)
+        connection.sock = here
+        if spoken:
+            there.send(spoken)
+        elif spoken is not None:
+            there.close()
+        assert connection.alive() == (spoken is None)
+        series = program.Series.__new__(program.Series)
+        series.idle, dropped = [connection], []
+        series.drop = lambda each: (dropped.append(each), series.idle.remove(each))  # type: ignore[method-assign]
+        assert series._idle_connection() is (connection if spoken is None else None)
+        assert dropped == ([] if spoken is None else [connection])
 
 
 async def test_it_sends_on_schedule_and_counts_from_t0(folder: Path) -> None:
@@ -260,6 +273,24 @@ async def test_what_an_answer_means(
         assert not status or set(samples.status) == {status}
         assert len(server.requests) == len(samples.n)
         assert all(prober.log.detail[index] for index in samples.detail) == (outcome != Outcome.OK)
+
+
+async def test_an_interim_answer_is_not_the_answer(folder: Path) -> None:
+    async def hinting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        await asyncio.sleep(0.02)
+        writer.write(RIGHT)
+        writer.close()
+
+    listener = await asyncio.start_server(hinting, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    async with running(folder) as prober:
+        samples = await prober.measure(specification(url))
+        assert outcomes(samples) == {Outcome.OK}
+        assert set(samples.status) == {200}
+    listener.close()
+    await listener.wait_closed()
 
 
 async def test_no_content_and_head_have_no_body_to_wait_for(folder: Path) -> None:
@@ -379,7 +410,9 @@ async def test_tls_is_verified(folder: Path, certificate: tuple[Path, Path], con
         async with running(folder, "-I", str(PROBER), env=trusting) as prober:
             samples = await prober.measure(specification(url, connection=connection))
             assert outcomes(samples) == {Outcome.OK}
-            assert server.connections == (1 if connection == "reused" else len(samples.n))
+            opened = int((samples.flags & program.OPENED > 0).sum())
+            assert opened == server.connections
+            assert (opened == len(samples.n)) == (connection == "new")
         async with running(folder.with_name("untrusting")) as prober:
             samples = await prober.measure(specification(url, connection=connection))
             assert outcomes(samples) == {Outcome.TLS}
@@ -460,6 +493,25 @@ async def test_a_stall_is_logged_and_no_downtime(folder: Path) -> None:
         missing = set(range(int(samples.n[-1]))) - set(samples.n.tolist())
         assert len(missing) > 60
         assert int((samples.sent - samples.due).max()) <= 20_000_000 + 5_000_000
+
+
+async def test_after_a_stall_sockets_are_served_before_anything_else() -> None:
+    done: list[str] = []
+    prober: Any = program.Prober.__new__(program.Prober)
+    prober.loop = asyncio.get_running_loop()
+    prober.log = SimpleNamespace(write=lambda kind, **_: done.append(kind))
+    prober.woke, prober.stalled = program.clock() - 100 * program.MS, 0
+    prober._work = lambda: done.append("work")
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        prober.loop.add_reader(here.fileno(), lambda: done.append("served") or here.recv(1))  # type: ignore[func-returns-value]
+        there.send(b"x")
+        prober._wake()
+        await asyncio.sleep(0.05)
+        prober.loop.remove_reader(here.fileno())
+    assert done == ["stall", "served", "work"]
+    assert prober.stalled >= 100 * program.MS
 
 
 async def test_deadlines_move_by_the_time_it_stalled(folder: Path) -> None:
