@@ -51,6 +51,12 @@ def test_a_blind_stretch_is_neither_good_nor_bad():
     assert set(drawn.worst[:598].tolist()) == {1}
 
 
+def test_what_was_bad_before_a_blind_stretch_is_not_known_to_be_bad_in_it():
+    drawn = chart({n: "b" if n > 550 else "g" for n in range(1200) if not 600 <= n < 700}, 12.0)
+    assert set(drawn.worst[602:698].tolist()) == {2}
+    assert drawn.worst[599] == drawn.worst[700] == 4
+
+
 def test_nothing_is_drawn_where_nothing_was_sent():
     drawn = chart(dict.fromkeys(range(600), "g"), 12.0)
     assert set(drawn.worst[601:].tolist()) == {0}

@@ -255,6 +255,8 @@ def test_nothing_judged_is_unknown():
     )
     run = fold(told, Tape())
     assert only(run).assertions == ()
+    assert only(run).verdict is Verdict.UNKNOWN
+    assert only(run).message == "Nothing was judged."
     assert (run.verdict, run.exit_code) == (Verdict.UNKNOWN, 3)
 
 
@@ -459,6 +461,19 @@ def test_a_wait_in_what_was_ignored_may_be_in_vain():
     ignored = fold(told(*inside, (2.0, finish("steps[0]", "ignored")), plan=plan), Tape())
     assert ignored.verdict is Verdict.PASS
     assert fold(told(*inside, (2.0, finish("steps[0]", "unmet")), plan=plan), Tape()).verdict is Verdict.FAIL
+
+
+def test_an_until_that_never_held_counts_unless_what_holds_it_was_ignored():
+    inside = (
+        (1.0, finish("steps[0].block[0]", "unmet", "`x` does not hold.")),
+        (3.0, mark("steps[1]", "after")),
+    )
+    plan = (node("steps[0]", "block"), node("steps[0].block[0]", "exec"), node("steps[1]", "assert", "after"))
+    unmet = fold(told(*inside, (2.0, finish("steps[0]", "unmet")), plan=plan), Tape())
+    assert unmet.verdict is Verdict.UNKNOWN
+    assert "`x` does not hold." in only(unmet).message
+    ignored = fold(told(*inside, (2.0, finish("steps[0]", "ignored")), plan=plan), Tape())
+    assert ignored.verdict is Verdict.PASS
 
 
 def test_a_withheld_fault_leaves_it_unknown_and_says_why():

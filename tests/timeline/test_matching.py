@@ -13,8 +13,8 @@ DOCUMENT = {
     "unknown": ["replicas"],
     "replicas": [],
     "nodes": [
-        {"slot": "head", "state": "ALIVE", "cpus": 0, "id": None},
-        {"slot": "worker-1", "state": "DEAD", "cpus": 3, "id": "a"},
+        {"slot": "head", "state": "ALIVE", "cpus": 0, "id": None, "kind": "ray"},
+        {"slot": "worker-1", "state": "DEAD", "cpus": 3, "id": "a", "kind": "ray"},
     ],
     "flags": [True, 1],
 }
@@ -27,6 +27,9 @@ DOCUMENT = {
         ("$.nodes[0].state", {"equals": "DEAD"}, FAIL),
         ("$.nodes[*].state", {"equals": "ALIVE"}, FAIL),
         ("$.nodes[7].state", {"equals": "ALIVE"}, FAIL),
+        # Exactly one match, also where all of them are equal.
+        ("$.nodes[*].kind", {"equals": "ray"}, FAIL),
+        ("$.nodes[*].kind", {"all": "ray"}, PASS),
         ("$.nodes[*].state", {"any": "DEAD"}, PASS),
         ("$.nodes[*].state", {"any": "GONE"}, FAIL),
         ("$.nodes[*].state", {"all": "ALIVE"}, FAIL),
