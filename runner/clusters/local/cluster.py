@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -161,17 +162,16 @@ class LocalCluster:
 
     async def _all_up(self, plan: Blueprint) -> None:
         missing = {unit.slot for unit in plan.units}
-        async for happening in self.wire.events(0):
-            slot, event = happening["slot"], happening["data"].get("event")
-            if event == "up":
-                missing.discard(slot)
-                if not missing:
-                    return
-            elif event == "failed":
-                starts = happening["data"]["starts"]
-                raise CannotRun(
-                    f"{slot} ended at each of {starts} starts.{files.explain(Path(self.runtime), slot)}"
-                )
+        async with aclosing(self.wire.events(0)) as happenings:
+            async for happening in happenings:
+                slot, event = happening["slot"], happening["data"].get("event")
+                if event == "up":
+                    missing.discard(slot)
+                    if not missing:
+                        return
+                elif event == "failed":
+                    why = files.explain(Path(self.runtime), slot)
+                    raise CannotRun(f"{slot} ended at each of {happening['data']['starts']} starts.{why}")
         log = Path(self.runtime, "logs", "supervisor.log")
         raise CannotRun(f"The local cluster's supervisor ended.\n{files.tail(log)}")
 
@@ -345,13 +345,13 @@ class LocalCluster:
     async def _follow(self, sayings: asyncio.Queue[Saying | Exception]) -> None:
         """Pass on happenings that no earlier `observe` gave."""
         try:
-            async for said in self.wire.events(self._told):
-                self._told += 1
-                sayings.put_nowait(
-                    Saying(
-                        said["at"], said["at"], said["source"], None, said["slot"], said["text"], said["data"]
+            async with aclosing(self.wire.events(self._told)) as happenings:
+                async for said in happenings:
+                    self._told += 1
+                    at = said["at"]
+                    sayings.put_nowait(
+                        Saying(at, at, said["source"], None, said["slot"], said["text"], said["data"])
                     )
-                )
             at = clock.monotonic()
             sayings.put_nowait(
                 Saying(at, at, "supervisor", None, "", "the supervisor ended", {"event": "gone"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from runner.clusters.lines import LIMIT
@@ -60,7 +60,7 @@ class Wire:
         writer.close()
         return answer
 
-    async def events(self, since: int) -> AsyncIterator[Mapping[str, Json]]:
+    async def events(self, since: int) -> AsyncGenerator[Mapping[str, Json], None]:
         """Give the supervisor's happenings from number `since` on, until it ends."""
         reader, writer = await self._ask({"ask": "events", "since": since})
         try:

@@ -81,15 +81,20 @@ async def test_a_stopped_unit_stays_down_until_it_is_started(layout: str, tmp_pa
 async def test_trap_01_what_says_already_running_is_deleted_before_each_start(
     layout: str, tmp_path: Path
 ) -> None:
+    port = free_port()
+
     def make(runtime: str, addresses: tuple[str, ...]) -> list[Unit]:
         mark = f"{runtime}/ray_current_cluster"
-        text = f"test ! -e {mark} && echo running > {mark} && {SLEEP}"
-        return [shell(runtime, "head", text, address=addresses[1], forget=(mark,))]
+        listen = LISTEN.format(host=addresses[1], port=port)
+        text = f'test ! -e {mark} && echo running > {mark} && exec {sys.executable} -c "{listen}"'
+        place = (addresses[1], port)
+        return [shell(runtime, "head", text, address=addresses[1], forget=(mark,), ready=(place,))]
 
     async with stage(layout, tmp_path, make) as it:
         await it.heard("head", "up")
         await it.ask("kill", slot="head", how="crash", grace=None)
         await it.heard("head", "up", "ended", "started", "up")
+        assert (await it.unit("head"))["starts"] == 2
 
 
 @both_layouts
