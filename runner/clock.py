@@ -27,7 +27,7 @@ def wall() -> float:
 
 
 def boot_id() -> str:
-    """The kernel's id of this boot, or an empty string where there is none."""
+    """Give the kernel's id of this boot, or an empty string where there is none."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -36,7 +36,7 @@ def boot_id() -> str:
 
 
 def time_namespace() -> str:
-    """The time namespace of this process, such as `time:[4026531834]`, or an empty string."""
+    """Give the time namespace of this process, such as `time:[4026531834]`, or an empty string."""
     try:
         return os.readlink("/proc/self/ns/time")
     except OSError:

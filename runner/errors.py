@@ -6,7 +6,6 @@
     - `ClusterError`      what a cluster could not do
       - `Unreachable`     nobody answered: says nothing about what holds, only that it is unknown
   - `Unmet`               a wait ended without its condition; carries the last mismatch
-  - `Interrupted`         SIGINT or SIGTERM; exit code 2
 
 Every message is a sentence that says what was wrong and where; `help` says what to do.
 """
@@ -55,7 +54,11 @@ class Problem:
 
     def render(self) -> str:
         """Give the problem as it is shown: `file:line:col: error[code]: message`, excerpt, help."""
-        where = f"{self.file}:{self.line}:{self.column}: " if self.line else (f"{self.file}: " if self.file else "")
+        where = (
+            f"{self.file}:{self.line}:{self.column}: "
+            if self.line
+            else (f"{self.file}: " if self.file else "")
+        )
         parts = [f"{where}error[{self.code}]: {self.message}"]
         if self.excerpt:
             parts.append(self.excerpt)
@@ -88,9 +91,3 @@ class Unreachable(ClusterError):
 
 class Unmet(FtrunError):
     """A wait ended without its condition; the message holds the last mismatch seen."""
-
-
-class Interrupted(FtrunError):
-    """The user asked to stop."""
-
-    exit_code = 2

@@ -103,5 +103,5 @@ async def _confirmed(armed: Armed) -> Confirmation:
         return Confirmation(False, error.message)
 
 
-class Withheld(FtrunError):  # noqa: N818 (it says that nothing happened)
+class Withheld(FtrunError):
     """A fault that may not be injected, since something was wrong before it."""

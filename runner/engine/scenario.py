@@ -100,7 +100,6 @@ class Production:
                 line=scenario.position.line,
                 description=scenario.description,
                 tags=scenario.tags,
-                matrix=scenario.matrix,
                 steps=tuple(planned(scenario.steps)),
             )
         )

@@ -64,7 +64,6 @@ class ScenarioStart(Event):
     line: int = 1
     description: str = ""
     tags: tuple[str, ...] = ()
-    matrix: Mapping[str, Json] = field(default_factory=dict)
     steps: tuple[Mapping[str, Json], ...] = ()
     """Each: path, name, kind, file, line; for an assert also `cases`: [{name, file, line}]."""
 
@@ -136,7 +135,8 @@ class ProbeStart(Event):
     probe: str
     series: tuple[Mapping[str, Json], ...]
     """Each: series (`worker-1/new`), endpoint (`worker-1`), role, connection, url, rate, file (relative to
-    the run folder), t0 (seconds), period, timeout, slow_after, blind_after, recover_after (seconds), identity."""
+    the run folder), t0 (seconds), period, timeout, slow_after, blind_after, recover_after (seconds),
+    identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

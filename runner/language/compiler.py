@@ -20,6 +20,7 @@ from runner.language.plan import Node as PlanNode
 from runner.language.probes import SLOTS, check_endpoint, spec
 from runner.language.rules import check_probes
 from runner.language.steps import Place, Steps
+from runner.language.templates import is_template
 from runner.language.text import Node, Text, plain, read, scalar
 from runner.language.types import Scope, nearest
 from runner.language.validation import validate
@@ -240,7 +241,7 @@ class Compilation:
             position=text.position(root),
             description=said.description,
             tags=said.tags,
-            requires=(),
+            requires=said.requires,
             cluster=said.cluster,
             app=app,
             apps=apps,
@@ -307,10 +308,17 @@ class Compilation:
         """Read the applications that deploy steps name; their paths begin at the scenario's folder."""
         found: dict[str, Application] = {}
         for step in walk(nodes):
-            name = getattr(step.arguments, "app", None) if step.kind == "deploy" else None
+            if step.kind != "deploy":
+                continue
+            name = getattr(step.arguments, "app", None) if step.arguments else step.raw.get("app")
+            at = step.positions.get(("app",), step.position)
+            if is_template(name):
+                # Its file is read now, so that nothing missing is found out with a cluster half set up.
+                message = "Which application a step deploys has to be known before the run."
+                self.read(at.file)[0].refuse("application", message, (at.line, at.column))
+                continue
             if isinstance(name, str) and name not in found:
                 path = os.path.join(folder, name)
-                at = step.positions.get(("app",), step.position)
                 made = self.application(path, variables, self.read(at.file)[0], (at.line, at.column))
                 if made is not None:
                     found[name] = made

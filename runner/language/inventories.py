@@ -62,7 +62,6 @@ def inventory(
         cluster={key: value for key, value in said.cluster.items() if key != "kind"},
         endpoints=said.endpoints,
         commands={name: command.model_dump(exclude_none=True) for name, command in said.commands.items()},
-        hosts=said.hosts,
         allow=said.allow,
         vars=variables.static,
         position=text.position(root),

@@ -210,6 +210,9 @@ class ScenarioText(Model):
     name: str = Field(min_length=1, description="Histories join on it.")
     description: str = ""
     tags: Tags = ()
+    requires: tuple[Literal["deploy", "observe", "exec", "node", "actor", "partition", "command"], ...] = (
+        Field(default=(), description="What a cluster must be able to do; elsewhere the scenario is skipped.")
+    )
     vars: Variables = Field(default_factory=dict)
     cluster: dict[str, Json] = Field(
         default_factory=dict,
@@ -246,7 +249,7 @@ class ModifiersText(Model):
         default=None, description="Run once for each value, which is called `item`."
     )
     until: TemplateText | None = Field(default=None, description="Run again until this holds.")
-    retries: int | None = Field(default=None, ge=1, description="How often at most; with `until`, 3.")
+    retries: int | None = Field(default=None, ge=1, description="How often again, at most; with `until`, 3.")
     delay: Duration | None = Field(default=None, description="Between two tries; with `until`, 1s.")
     timeout: Duration | None = Field(default=None, gt=0)
     ignore_errors: bool = False
@@ -284,8 +287,9 @@ class InventoryText(Model):
     cluster: dict[str, Json]
     endpoints: dict[str, Url] = Field(default_factory=dict)
     commands: dict[str, CommandText] = Field(default_factory=dict)
-    hosts: dict[str, Json] = Field(default_factory=dict)
-    allow: tuple[Literal["node-faults", "operator-faults", "shared-redis", "exec"], ...] = ()
+    allow: tuple[Literal["exec"], ...] = Field(
+        default=(), description="What scenarios may reach beyond the cluster."
+    )
     vars: Variables = Field(default_factory=dict)
 
 

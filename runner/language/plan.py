@@ -185,8 +185,6 @@ class Scenario:
     vars: Mapping[str, Json]
     steps: tuple[Node, ...]
     timeout: float | None = None
-    matrix: Mapping[str, Json] = field(default_factory=dict)
-    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,6 @@ class Inventory:
     cluster: Mapping[str, Json]
     endpoints: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
-    hosts: Mapping[str, Json] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     vars: Mapping[str, Json] = field(default_factory=dict)
     position: Position | None = None

@@ -229,7 +229,7 @@ def _quote(value: str) -> str:
     return f"Write '{value}' with quotes for text{hint}."
 
 
-class _Stop(Exception):  # noqa: N818 (no error of a user's: the problem is noted already)
+class _Stop(Exception):
     """Ends the walk over a file where going on would be no use."""
 
 

@@ -96,7 +96,7 @@ def _cases(scenario: Scenario) -> Iterator[Case]:
 
 
 def _judged(scenario: Scenario, assertion: Assertion) -> Case:
-    # The case names scenario, host and matrix, then the assertion: histories join on class and name together.
+    # The case names scenario and host, then the assertion: histories join on class and name together.
     classname = assertion.case.removesuffix(assertion.name).rstrip(" /:|") or scenario.name
     base = Case(classname, assertion.name, assertion.file, assertion.line)
     if assertion.verdict is Verdict.PASS:

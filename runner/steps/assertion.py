@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from runner.errors import FtrunError, Unreachable
-from runner.journal.events import AssertMark
 from runner.language.plan import Kind, Position
 from runner.language.types import (
     Duration,
@@ -165,6 +164,8 @@ def title(case: Mapping[str, Any]) -> str:
 
 async def run(arguments: Assert, stage: Stage) -> Json:
     """Mark the cases, and judge them as far as is known. Before the first fault a case must pass."""
+    from runner.journal.events import AssertMark
+
     after_fault = bool(stage.scene.faults)
     reached = stage.journal.now()
     if any(case.state is not None for case in arguments.cases):
@@ -192,7 +193,7 @@ async def run(arguments: Assert, stage: Stage) -> Json:
     return {"verdicts": verdicts, "message": text}
 
 
-class Refuted(FtrunError):  # noqa: N818 (a verdict, not a mishap)
+class Refuted(FtrunError):
     """A case fails. A verdict, not control flow: the run goes on."""
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from runner.errors import FtrunError, Unmet, Unreachable
-from runner.journal.events import FaultRecovered
 from runner.language.plan import Kind
 from runner.language.types import (
     Duration,
@@ -56,7 +55,7 @@ class Answering(Model):
 class Log(Model):
     """A line that somebody logs."""
 
-    of: str = Field(description="Who says it: `controller`, `gcs`, `raylet`, `supervisor`.")
+    of: Literal["supervisor", "forwarder"] = Field(description="Who says it.")
     matches: RegexText = Field(description="A regular expression that some part of the line matches.")
 
 
@@ -104,6 +103,8 @@ async def run(arguments: WaitFor, stage: Stage) -> Json:
     began = stage.journal.now()
     await stage.until(check, timeout=arguments.timeout, waited=described(arguments), tick=TICK)
     if arguments.recovered is not None:
+        from runner.journal.events import FaultRecovered
+
         fault = _fault(arguments.recovered, stage)
         stage.journal.append(FaultRecovered(fault=fault.number, at=stage.journal.now()))
     return {"waited": round(stage.journal.now() - began, 6)}

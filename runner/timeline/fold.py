@@ -394,9 +394,8 @@ class _Tale:
                 )
 
     def _case(self, case: Mapping[str, Json]) -> str:
-        """Give the name that joins histories: scenario, matrix, inventory, assertion; nothing measured."""
-        matrix = "".join(f"[{name}={value}]" for name, value in self.began.matrix.items())
-        return f"{self.began.name}{matrix}@{self.inventory}: {case['name']}"
+        """Give the name that joins histories: scenario, inventory, assertion; nothing measured."""
+        return f"{self.began.name}@{self.inventory}: {case['name']}"
 
     def _evidence(self, mark: events.AssertMark) -> Evidence:
         """Give what a mark is judged by: what was sent and seen before it."""

@@ -44,7 +44,7 @@ class Evidence:
     """Waits that ended without their condition: when, and for what."""
 
 
-class _Unknown(Exception):  # noqa: N818 (it ends a judgement, it is no error)
+class _Unknown(Exception):
     """Nothing can be said, for this reason."""
 
 

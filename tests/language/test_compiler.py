@@ -661,3 +661,12 @@ def test_no_value_makes_compiling_fail_otherwise(top, steps_given, probes):
 def test_no_bytes_make_compiling_fail_otherwise(raw):
     with pytest.raises(InvalidInput):
         compiled(raw)
+
+
+def test_what_a_scenario_requires_reaches_the_plan():
+    assert compiled(HEAD + "requires: [partition]\n" + PAUSE).scenarios[0].requires == ("partition",)
+
+
+def test_an_application_known_only_during_the_run_is_refused():
+    text = steps("- exec: ls\n  register: found\n- deploy: {app: '{{ found.stdout }}'}")
+    assert where(problem(text))[3] == "application"
