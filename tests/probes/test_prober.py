@@ -408,13 +408,16 @@ async def test_tls_is_verified(folder: Path, certificate: tuple[Path, Path], con
     async with serving(right, ssl=context) as server:
         url = f"https://127.0.0.1:{server.port}/"
         async with running(folder, "-I", str(PROBER), env=trusting) as prober:
-            samples = await prober.measure(specification(url, connection=connection))
+            # Slowly enough that connections come to idle, handshakes on a busy machine included.
+            slowly = {"period_ns": [SECOND, 10], "timeout_ns": 5 * SECOND}
+            series = specification(url, connection=connection, **slowly)
+            samples = await prober.measure(series, seconds=1.2)
             assert outcomes(samples) == {Outcome.OK}
             opened = int((samples.flags & program.OPENED > 0).sum())
             assert opened == server.connections
             assert (opened == len(samples.n)) == (connection == "new")
         async with running(folder.with_name("untrusting")) as prober:
-            samples = await prober.measure(specification(url, connection=connection))
+            samples = await prober.measure(series)
             assert outcomes(samples) == {Outcome.TLS}
             assert set(samples.flags) == {program.TLS_PHASE | program.OPENED}
     async with serving(right) as server, running(folder.with_name("plain")) as prober:
