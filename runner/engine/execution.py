@@ -17,7 +17,7 @@ from runner.journal.events import StepEnd, StepStart
 from runner.language.plan import Block, Catalogue, Node, Step
 from runner.language.types import duration
 from runner.steps.assertion import Refuted
-from runner.steps.catalogue import RUNS
+from runner.steps.catalogue import runs
 from runner.steps.stage import Stage
 
 Json = Any
@@ -216,7 +216,7 @@ class Execution:
         if step.is_fault:
             given = await inject(arguments, stage, self._undos, self._draw)
         else:
-            given = await RUNS[step.kind](arguments, stage)
+            given = await runs(step.kind)(arguments, stage)
         assert isinstance(given, dict)
         return given
 

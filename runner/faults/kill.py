@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from runner.clusters.contract import Action
 from runner.errors import CannotRun
-from runner.faults.aim import Aim
 from runner.language.plan import Kind
 from runner.language.types import CommandName, Duration, Model, mistake
+
+if TYPE_CHECKING:
+    import random
+
+    from runner.faults.aim import Aim
 
 
 class Worker(Model):
@@ -91,6 +93,9 @@ def _given(**arguments: Any) -> dict[str, Any]:
 
 def aim(arguments: Kill, workers: Sequence[str], draw: random.Random) -> Aim:
     """Resolve the target to actions; raises CannotRun where there is none."""
+    from runner.clusters.contract import Action
+    from runner.faults.aim import Aim
+
     if arguments.command is not None:
         return Aim(
             f"command {arguments.command}", "command", (Action("command", {"name": arguments.command}),)

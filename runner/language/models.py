@@ -170,7 +170,7 @@ class ProbeDefaults(Model):
     max_in_flight: int | None = Field(default=None, ge=1, description="Requests open at once, per series.")
     expect: Annotated[
         Expect, BeforeValidator(_expect, json_schema_input_type=int | str | list[int | str] | Expect)
-    ] = Expect()
+    ] = Expect.model_construct()  # not validated: that would build the model now
     identity: Literal["body"] | By | None = Field(
         default=None, description="Where an answer says who gave it."
     )
@@ -219,7 +219,7 @@ class ScenarioText(Model):
         description="What the scenario is about: made so locally, compared when attached.",
     )
     app: str | None = Field(default=None, description="The application's file, beside this one.")
-    probe_defaults: ProbeDefaults = ProbeDefaults()
+    probe_defaults: ProbeDefaults = ProbeDefaults.model_construct()
     probes: dict[Annotated[str, Field(min_length=1)], ProbeText] = Field(default_factory=dict)
     steps: tuple[Json, ...] = Field(min_length=1)
     timeout: Duration | None = Field(

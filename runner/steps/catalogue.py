@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from runner.faults import kill
-from runner.language.plan import Catalogue, Json
-from runner.steps import assertion, deploy, exec, log, pause, probe, wait_for  # noqa: A004 (a step kind's name)
+from runner.language.plan import Catalogue, Json, Kind
 from runner.steps.stage import Stage
 
 Run = Callable[[Any, Stage], Awaitable[Json]]
 """Takes a step's validated arguments and its stage; gives what `register` holds."""
 
-MODULES = (deploy, probe, wait_for, assertion, pause, exec, log)
+MODULES: Mapping[str, str] = {
+    "deploy": "runner.steps.deploy",
+    "probe": "runner.steps.probe",
+    "wait_for": "runner.steps.wait_for",
+    "assert": "runner.steps.assertion",
+    "pause": "runner.steps.pause",
+    "exec": "runner.steps.exec",
+    "log": "runner.steps.log",
+    "kill": "runner.faults.kill",
+}
+"""Where each kind stands; it is imported when a file names it."""
 
-RUNS: Mapping[str, Run] = {module.KIND.name: module.run for module in MODULES}
-"""What runs each kind of step; faults are injected by the engine, all in the same way."""
+
+class _Kinds(Mapping[str, Kind]):
+    def __getitem__(self, name: str) -> Kind:
+        kind: Kind = import_module(MODULES[name]).KIND
+        return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
 
 
 def catalogue() -> Catalogue:
     """Give every kind by its name."""
-    return {module.KIND.name: module.KIND for module in (*MODULES, kill)}
+    return _Kinds()
+
+
+def runs(kind: str) -> Run:
+    """Give what runs a kind of step; faults are injected by the engine, all in the same way."""
+    run: Run = import_module(MODULES[kind]).run
+    return run

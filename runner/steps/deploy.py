@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -12,8 +12,10 @@ from runner.errors import FtrunError, Unmet, Unreachable
 from runner.language.plan import Application, Kind
 from runner.language.types import Duration, Model
 from runner.steps import recovery
-from runner.steps.scene import Document
 from runner.steps.stage import TICK, Json, Stage
+
+if TYPE_CHECKING:
+    from runner.steps.scene import Document
 
 
 class Deploy(Model):

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from runner.journal.events import Said
 from runner.language.plan import Kind
 from runner.language.types import Model
 from runner.steps.stage import Json, Stage
@@ -24,5 +23,7 @@ KIND = Kind("log", Log, expand=lambda value: value if isinstance(value, dict) el
 
 async def run(arguments: Log, stage: Stage) -> Json:
     """Say it."""
+    from runner.journal.events import Said
+
     stage.journal.append(Said(scenario=stage.number, level=arguments.level, text=arguments.text))
     return {}

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from runner.errors import FtrunError
-from runner.journal.events import ProbeStart, ProbeSteady, ProbeStop
 from runner.language.plan import Kind
 from runner.language.types import Duration, Model, Scope, duration, mistake, nearest
 from runner.steps.stage import TICK, Json, Stage
@@ -77,6 +76,7 @@ async def run(arguments: Probe, stage: Stage) -> Json:
 
 
 async def _start(name: str, stage: Stage) -> None:
+    from runner.journal.events import ProbeStart
     from runner.probes.session import selected
 
     if name in stage.scene.probes:
@@ -91,6 +91,8 @@ async def _start(name: str, stage: Stage) -> None:
 
 async def stop(name: str, stage: Stage) -> None:
     """Stop a probe; returns when all its deadlines have passed."""
+    from runner.journal.events import ProbeStop
+
     if name not in stage.scene.probes:
         raise FtrunError(f'The probe "{name}" does not run.')
     session = await stage.probing()
@@ -100,6 +102,7 @@ async def stop(name: str, stage: Stage) -> None:
 
 async def _steady(names: tuple[str, ...], steady: float, timeout: float, stage: Stage) -> None:
     """Wait until every series was wholly good for `steady` seconds; the probes' scope begins there."""
+    from runner.journal.events import ProbeSteady
     from runner.journal.samples import Recordings
     from runner.steps import live
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.rayserve.members import count
-from runner.steps.scene import Document
+
+if TYPE_CHECKING:
+    from runner.steps.scene import Document
 
 Json = Any
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.clusters.contract import Cluster, Facts
 from runner.errors import FtrunError, Unmet
-from runner.journal.events import WaitEnd
-from runner.journal.journal import Journal
-from runner.language.plan import Inventory, Scenario, Step
 from runner.language.types import duration
-from runner.steps.scene import Scene
 
 if TYPE_CHECKING:
     import asyncio
+    from pathlib import Path
 
+    from runner.clusters.contract import Cluster, Facts
+    from runner.journal.journal import Journal
+    from runner.language.plan import Inventory, Scenario, Step
     from runner.probes.session import Session
+    from runner.steps.scene import Scene
 
 Json = Any
 Check = Callable[[], Awaitable[str | None]]
@@ -75,6 +74,8 @@ class Stage:
         self._ended(waited, met=True)
 
     def _ended(self, waited: str, *, met: bool, mismatch: str = "") -> None:
+        from runner.journal.events import WaitEnd
+
         self.journal.append(
             WaitEnd(
                 scenario=self.number,

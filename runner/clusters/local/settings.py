@@ -35,12 +35,13 @@ class Settings(Model):
         default=3, description="CPUs a worker offers; replicas must need all workers for each to get a proxy."
     )
     gcs_fault_tolerance: Literal["redis", "rocksdb", "none"] = "redis"
-    restart_delay: RestartDelay = RestartDelay()
+    # Defaults are not validated: that would build their models now.
+    restart_delay: RestartDelay = RestartDelay.model_construct()
     resubmit: bool = Field(
         default=True,
         description="Hand Serve its configuration again where the controller is gone, as KubeRay does.",
     )
-    ray: Ray = Ray()
+    ray: Ray = Ray.model_construct()
     layout: Literal["auto", "namespaces", "loopback"] = Field(
         default="auto",
         description="namespaces: every node has a network of its own; loopback: addresses 127.x.y.z.",
