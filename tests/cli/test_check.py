@@ -153,6 +153,7 @@ def test_what_check_does_not_need_is_not_imported(tmp_path):
     imported = set(said.splitlines()[-1].split())
     heavy = {"asyncio", "aiohttp", "numpy", "jinja2", "jsonpath_ng", "kubernetes", "ray", "structlog"}
     assert not heavy & imported
+    assert not {"email", "importlib.metadata", "json"} & imported
     # Of ftrun itself: reading files, and of the step kinds and cluster kinds those that the files name.
     rooms = ("clusters", "engine", "faults", "journal", "probes", "rayserve", "reports", "steps", "timeline")
     modules = {name for name in imported if name.startswith(tuple(f"runner.{room}." for room in rooms))}
