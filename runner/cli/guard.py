@@ -12,8 +12,8 @@ from runner.errors import FtrunError, InvalidInput
 
 def guarded(verb: str, argv: list[str]) -> int:
     """Call `runner.cli.<verb>.main(argv)`; give its exit code, or that of the error that ended it."""
-    main: Callable[[list[str]], int] = import_module(f"runner.cli.{verb}").main
     try:
+        main: Callable[[list[str]], int] = import_module(f"runner.cli.{verb}").main
         return main(argv)
     except SystemExit as ended:
         # argparse ends with 2 for an option it does not know; here that means invalid input.
