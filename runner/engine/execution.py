@@ -85,30 +85,42 @@ class Execution:
 
     async def _node(self, node: Node, scope: Scope) -> None:
         """Run a node as often as its loop says."""
-        from runner.language.templates import evaluate, render
-
         modifiers = node.modifiers
+        path = scope.path(node)
         try:
-            if modifiers.vars:
-                scope = scope.having(**render(dict(modifiers.vars), self._variables(scope)))
-            if not all(evaluate(text, self._variables(scope)) for text in modifiers.when):
-                self._begin(node, scope.path(node), scope)
-                self._end(scope.path(node), "skipped", "`when` does not hold.")
-                self._register(node, {"skipped": True, "failed": False})
-                return
-            items = None if modifiers.loop is None else render(modifiers.loop, self._variables(scope))
-            if items is not None and not isinstance(items, list):
-                raise FtrunError(f"`loop` needs a list, not {items!r:.80}.")
+            items = self._items(node, scope)
         except FtrunError as error:
-            self._begin(node, scope.path(node), scope)
-            self._end(scope.path(node), "error", error.message)
-            raise
+            if not self._needless(node, scope):
+                self._begin(node, path, scope)
+                self._end(path, "error", error.message)
+                raise
+            items = None
         if modifiers.background:
             self._stage.jobs[modifiers.register or modifiers.name or node.path] = self._group.create_task(
                 self._job(node, scope, items)
             )
         else:
             await self._instances(node, scope, items)
+
+    def _items(self, node: Node, scope: Scope) -> list[Json] | None:
+        """Give what the node is run for, one by one; None where it is no loop."""
+        from runner.language.templates import render
+
+        if node.modifiers.loop is None:
+            return None
+        items = render(node.modifiers.loop, self._variables(scope))
+        if not isinstance(items, list):
+            raise FtrunError(f"`loop` needs a list, not {items!r:.80}.")
+        return items
+
+    def _needless(self, node: Node, scope: Scope) -> bool:
+        """Whether `when` already says no without an item: then the list may well be missing."""
+        from runner.language.templates import evaluate
+
+        try:
+            return not all(evaluate(text, self._variables(scope)) for text in node.modifiers.when)
+        except FtrunError:
+            return False
 
     async def _job(self, node: Node, scope: Scope, items: list[Json] | None) -> FtrunError | None:
         """Run a node in the background; give what ended it early."""
@@ -121,12 +133,38 @@ class Execution:
     async def _instances(self, node: Node, scope: Scope, items: list[Json] | None) -> None:
         path = scope.path(node)
         if items is None:
-            self._register(node, await self._attempts(node, scope, path))
+            self._register(node, await self._wanted(node, scope, path))
             return
         results = []
         for number, item in enumerate(items, start=1):
-            results.append(await self._attempts(node, scope.having(item=item), f"{path}#{number}"))
-        self._register(node, {"results": results, "failed": any(each["failed"] for each in results)})
+            results.append(await self._wanted(node, scope.having(item=item), f"{path}#{number}"))
+        self._register(
+            node,
+            {
+                "results": results,
+                "failed": any(each["failed"] for each in results),
+                "skipped": bool(results) and all(each["skipped"] for each in results),
+            },
+        )
+
+    async def _wanted(self, node: Node, scope: Scope, path: str) -> dict[str, Json]:
+        """Run the node for one item if its `when` holds; `vars` and `when` may read the item."""
+        from runner.language.templates import evaluate, render
+
+        modifiers = node.modifiers
+        try:
+            if modifiers.vars:
+                scope = scope.having(**render(dict(modifiers.vars), self._variables(scope)))
+            wanted = all(evaluate(text, self._variables(scope)) for text in modifiers.when)
+        except FtrunError as error:
+            self._begin(node, path, scope)
+            self._end(path, "error", error.message)
+            raise
+        if wanted:
+            return await self._attempts(node, scope, path)
+        self._begin(node, path, scope)
+        self._end(path, "skipped", "`when` does not hold.")
+        return {"skipped": True, "failed": False}
 
     async def _attempts(self, node: Node, scope: Scope, path: str) -> dict[str, Json]:
         """Run one instance, again as often as `retries` says; give the result of the last."""

@@ -72,6 +72,38 @@ async def test_a_loop_runs_numbered_instances_also_of_blocks(tmp_path: Path) -> 
     assert told.states()["steps[1]#2"] == "ok"
 
 
+async def test_when_and_vars_of_a_loop_are_those_of_each_item(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - exec: "{{ doubled }}"
+          loop: [1, 2, 3]
+          when: item != 2
+          vars: {doubled: "d{{ item * 2 }}"}
+          register: some
+        - log: "{{ some.results | map(attribute='skipped') | join(' ') }} {{ some.skipped }}"
+        - log: never
+          loop: [1, 2]
+          when: item > 2
+          register: nobody
+        - log: "skipped: {{ nobody.skipped }}"
+        - block: [{log: "block {{ item }}"}]
+          loop: [x, y]
+          when: item == 'y'
+        - log: no list, and none is needed
+          loop: "{{ nobody.missing }}"
+          when: not nobody.skipped
+        """,
+        tmp_path,
+    )
+    states = told.states()
+    assert [states[f"steps[0]#{n}"] for n in (1, 2, 3)] == ["ok", "skipped", "ok"]
+    assert [states[f"steps[2]#{n}"] for n in (1, 2)] == ["skipped", "skipped"]
+    assert said(told) == ["False True False False", "skipped: True", "block y"]
+    assert states["steps[5]"] == "skipped"
+    assert told.results()["steps[0]#3"]["stdout"] == "d6 said"
+    assert told.run.scenarios[0].state == "finished"
+
+
 async def test_until_tries_again_and_only_the_last_attempt_counts(
     tmp_path: Path, commands: list[str]
 ) -> None:
