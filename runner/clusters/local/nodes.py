@@ -161,6 +161,9 @@ def _node(settings: Settings, spread: Spread, slot: str, *, runtime: str, python
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_prestart_worker_first_driver": "0",
         "RAY_enable_worker_prestart": "0",
+        # Ray runs workers at nice 15. Nodes stand for machines of their own: the start of one must not starve
+        # the replicas of another.
+        "RAY_worker_niceness": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, [f"{runtime}/code", os.environ.get("PYTHONPATH", "")])),
         "PATH": os.pathsep.join([os.path.dirname(python), os.environ.get("PATH", os.defpath)]),
     }
