@@ -6,8 +6,9 @@ All instants are integer nanoseconds of the prober's CLOCK_MONOTONIC.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ RECORD = np.dtype(
         ("flags", "u1"),
     ]
 )
+
+WRITTEN = 150_000_000
+"""Nanoseconds after which what has ended can be read; it is written every 50 ms."""
+
+SHORT = 8192
+"""Bytes of a growing file that are read first; four times as many as long as they do not reach back."""
 
 
 class Outcome(IntEnum):
@@ -122,6 +129,51 @@ def read_samples(path: Path) -> Samples:
     return samples_of(header(raw, path.name), raw[HEADER_BYTES:])
 
 
+def read_since(path: Path, at: int) -> Samples:
+    """Give the samples that were sent from `at` on; of a long file only its end is read."""
+    with path.open("rb") as file:
+        head = header(file.read(HEADER_BYTES), path.name)
+    for raw in _ends(path, HEADER_BYTES, RECORD.itemsize):
+        eldest = samples_of(head, raw[: RECORD.itemsize])
+        # Records are written as requests end: those before this one were sent before it was written.
+        if len(eldest.n) and eldest.done[0] + WRITTEN < at:
+            break
+    samples = samples_of(head, raw)
+    first = int(np.searchsorted(samples.sent, at))
+    columns = {each.name: getattr(samples, each.name) for each in fields(samples)[1:]}
+    return Samples(head, **{name: column[first:] for name, column in columns.items()})
+
+
+def read_stalls(path: Path, at: int) -> tuple[tuple[int, int], ...]:
+    """Give the stalls (start, end) that end after `at`; of a long prober.jsonl only its end is read."""
+    found: list[tuple[int, int]] = []
+    for raw in _ends(path, 0) if path.exists() else ():
+        found = []
+        for line in reversed(raw.split(b"\n")[1 if len(raw) < path.stat().st_size else 0 : -1]):
+            entry = json.loads(line)
+            if entry["kind"] == "stall" and entry["end_ns"] > at:
+                found.append((int(entry["start_ns"]), int(entry["end_ns"])))
+            elif entry["kind"] in ("stall", "ping") and entry.get("end_ns", entry.get("p_ns")) < at:
+                return tuple(reversed(found))
+    return tuple(reversed(found))
+
+
+def _ends(path: Path, begin: int, unit: int = 1) -> Iterator[bytes]:
+    """Give ever longer ends of what follows `begin` bytes, in whole units; the last is all of it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        size -= max(0, size - begin) % unit
+        length = SHORT - SHORT % unit
+        start = size
+        while start > begin:
+            start = max(begin, size - length)
+            file.seek(start)
+            yield file.read(size - start)
+            length *= 4
+        if size <= begin:
+            yield b""
+
+
 def read_prober_log(path: Path) -> ProberLog:
     """Read prober.jsonl; a partial last line is dropped, a missing file is an empty log."""
     stalls: list[tuple[int, int]] = []
@@ -159,6 +211,20 @@ class Recordings:
             return None
         return read_samples(path)
 
+    def since(self, file: str, at: int) -> Samples | None:
+        """Give the samples that a series sent from `at` (nanoseconds) on, as `series` does."""
+        path = self.folder / file
+        if not path.exists() or path.stat().st_size < HEADER_BYTES:
+            return None
+        return read_since(path, at)
+
+    def stalls(self, scenario: int, at: int) -> tuple[tuple[int, int], ...]:
+        """Give the stalls of a scenario's prober that end after `at` (nanoseconds)."""
+        return read_stalls(self._log(scenario), at)
+
+    def _log(self, scenario: int) -> Path:
+        return self.folder / "samples" / str(scenario) / "prober.jsonl"
+
     def prober(self, scenario: int) -> ProberLog:
         """Give what the prober of a scenario logged."""
-        return read_prober_log(self.folder / "samples" / str(scenario) / "prober.jsonl")
+        return read_prober_log(self._log(scenario))

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from runner import clock
 from runner.clusters.contract import Cluster, Endpoint, Prober, redacted
 from runner.errors import CannotRun, ClusterError, Unreachable
-from runner.journal.samples import HEADER_BYTES, Samples, header, samples_of
 from runner.language.plan import ProbeSpec
 
 PROGRAM = Path(__file__).with_name("prober.py")
@@ -81,26 +80,6 @@ def whole(url: str, path: str) -> str:
     if path == "/" and urlsplit(url).path not in ("", "/"):
         return url
     return url.rstrip("/") + "/" + path.lstrip("/")
-
-
-class Following:
-    """Reads a sample file that grows; each look reads from the disk only what is new."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._header: dict[str, Json] | None = None
-        self._records = bytearray()
-
-    def read(self) -> Samples | None:
-        """Give all samples so far; None while the file is not there yet."""
-        if not self._path.exists():
-            return None
-        with self._path.open("rb") as file:
-            if self._header is None:
-                self._header = header(file.read(HEADER_BYTES), self._path.name)
-            file.seek(HEADER_BYTES + len(self._records))
-            self._records += file.read()
-        return samples_of(self._header, bytes(self._records))
 
 
 class Session:
@@ -217,10 +196,6 @@ class Session:
     def running(self) -> tuple[str, ...]:
         """Give the probes that were started and not stopped."""
         return tuple(self._specs)
-
-    def follow(self, file: str) -> Following:
-        """Give a reader of a series' growing file, named as `start` named it."""
-        return Following(self._folder / file)
 
     async def close(self) -> None:
         """Stop every probe, await their deadlines, end the prober; nothing is raised where it is gone."""

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner.journal.events import ProbeStart
-from runner.journal.samples import Recordings
-
 if TYPE_CHECKING:
-    from runner.journal.samples import ProberLog, Samples
+    from runner.journal.events import ProbeStart
+    from runner.journal.samples import Recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,39 +31,64 @@ class Streak:
         return 0.0 if self.since is None else max(0.0, self.until - self.since)
 
 
-def streak(name: str, samples: Samples, log: ProberLog, *, zero: float, now: float) -> Streak:
-    """Give the good streak a series is in. A request still in flight ends what is known.
+def streaks(
+    recordings: Recordings,
+    probes: Iterable[ProbeStart],
+    *,
+    zero: float,
+    now: float,
+    at_least: float | None = None,
+) -> list[Streak]:
+    """Give the good streak that every series of these probes is in. A request in flight ends what is known.
 
-    `zero` is absolute, `now` relative to it, both in seconds of the prober's clock.
+    `zero` is absolute, `now` relative to it, both in seconds of the prober's clock. Samples are read as far
+    back as it takes to know a streak of `at_least` seconds (default: each its own `recover_after`); a longer
+    one may be told shorter than it is.
     """
+    return [
+        _streak(recordings, probe, series, zero=zero, now=now, at_least=at_least)
+        for probe in probes
+        for series in probe.series
+    ]
+
+
+def _streak(
+    recordings: Recordings,
+    probe: ProbeStart,
+    series: Mapping[str, Any],
+    *,
+    zero: float,
+    now: float,
+    at_least: float | None,
+) -> Streak:
+    from runner.journal.samples import WRITTEN
     from runner.timeline import live
 
     base = round(zero * 1e9)
-    known = live.streak(samples, log.stalls, now=base + round(now * 1e9))
-    return Streak(
-        name,
-        None if known.since is None else (known.since - base) / 1e9,
-        (known.until - base) / 1e9,
-        samples.header["recover_after_ns"] / 1e9,
-        now - (known.good - base) / 1e9,
-    )
-
-
-def streaks(recordings: Recordings, probes: Iterable[ProbeStart], *, zero: float, now: float) -> list[Streak]:
-    """Give the streak of every series of these probes."""
-    found = []
-    for probe in probes:
-        log = recordings.prober(probe.scenario)
-        for series in probe.series:
-            name = f"{probe.probe}/{series['series']}"
-            samples = recordings.series(series["file"])
-            if samples is None or not len(samples.n):
-                found.append(
-                    Streak(name, None, now, float(series.get("recover_after", 1.0)), now - began(series))
-                )
-            else:
-                found.append(streak(name, samples, log, zero=zero, now=now))
-    return found
+    name = f"{probe.probe}/{series['series']}"
+    recover_after = float(series["recover_after"])
+    enough = recover_after if at_least is None else at_least
+    # Series are compared with each other: what is known of them may end this much apart.
+    enough += float(series["slow_after"]) + WRITTEN / 1e9
+    back = max(enough, float(series["timeout"])) + 1.0
+    while True:
+        at = base + round((now - back) * 1e9)
+        whole = now - back < began(series)
+        samples = recordings.since(series["file"], at)
+        if samples is None or (whole and not len(samples.n)):
+            return Streak(name, None, now, recover_after, now - began(series))
+        stalls = recordings.stalls(probe.scenario, at)
+        known = live.streak(samples, stalls, now=base + round(now * 1e9))
+        reaches = back > float(series["timeout"]) + WRITTEN / 1e9 + sum(b - a for a, b in stalls) / 1e9
+        if whole or (reaches and (not known.cut or known.seconds >= enough)):
+            return Streak(
+                name,
+                None if known.since is None else (known.since - base) / 1e9,
+                (known.until - base) / 1e9,
+                recover_after,
+                now - (known.good - base) / 1e9,
+            )
+        back *= 4
 
 
 def began(series: Mapping[str, Any]) -> float:

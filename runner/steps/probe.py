@@ -112,7 +112,8 @@ async def _steady(names: tuple[str, ...], steady: float, timeout: float, stage: 
     async def check() -> str | None:
         nonlocal at
         started = [stage.scene.probes[name] for name in names]
-        found = live.streaks(recordings, started, zero=stage.journal.zero, now=stage.journal.now())
+        now = stage.journal.now()
+        found = live.streaks(recordings, started, zero=stage.journal.zero, now=now, at_least=steady)
         at = min((each.until for each in found), default=stage.journal.now())
         # All of them together: the youngest streak counts up to what is known of every series.
         since = max((each.since for each in found if each.since is not None), default=at)

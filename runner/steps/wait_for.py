@@ -199,7 +199,11 @@ def _good(probe: Good, recordings: Recordings, stage: Stage) -> Check:
         if probe.name not in stage.scene.probes:
             raise Unmet(f"the probe {probe.name} does not run")
         found = live.streaks(
-            recordings, [stage.scene.probes[probe.name]], zero=stage.journal.zero, now=stage.journal.now()
+            recordings,
+            [stage.scene.probes[probe.name]],
+            zero=stage.journal.zero,
+            now=stage.journal.now(),
+            at_least=probe.good_for,
         )
         floor = stage.scene.floor
         if said := live.not_good(found, at_least=probe.good_for):

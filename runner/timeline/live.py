@@ -10,11 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runner.journal.samples import Samples
+from runner.journal.samples import WRITTEN, Samples
 from runner.timeline.evidence import Class, Instants, Stall, Timing, gather, timing
-
-LAG = 150_000_000
-"""Nanoseconds after which a request that has ended can be read; written and read every 50 ms."""
 
 LATEST = 20_000_000
 """A request later than this (or than its period, if that is longer) is not sent."""
@@ -30,6 +27,8 @@ class Streak:
     """How far anything is known: the last sample, or the first request before it that has no record yet."""
     good: int
     """When the last good sample was sent; the first was due, where there is none."""
+    cut: bool
+    """It reaches back to the first of the samples: earlier ones might say more."""
 
     @property
     def seconds(self) -> float:
@@ -42,22 +41,23 @@ def streak(samples: Samples, stalls: Sequence[Stall], *, now: int) -> Streak:
     rule = timing(samples.header)
     seen = gather(samples, stalls).within(0, now).proofs()
     if not len(seen.sent):
-        return Streak(None, rule.t0, rule.t0)
+        return Streak(None, rule.t0, rule.t0, cut=True)
     waiting = _waiting(samples, rule, stalls, now)
     until = min(int(seen.sent[-1]), int(waiting[0])) if len(waiting) else int(seen.sent[-1])
     goods = seen.sent[seen.kind == Class.GOOD]
     good = int(goods[-1]) if len(goods) else rule.t0
-    if seen.kind[-1] != Class.GOOD or until < now - rule.slow_after - LAG:
-        return Streak(None, until, good)
+    if seen.kind[-1] != Class.GOOD or until < now - rule.slow_after - WRITTEN:
+        return Streak(None, until, good, cut=not len(goods))
     bad = np.flatnonzero(seen.kind != Class.GOOD)
     sent = seen.sent[bad[-1] + 1 :] if len(bad) else seen.sent
     dark = np.flatnonzero(np.diff(sent) > rule.blind_after)
-    return Streak(int(sent[dark[-1] + 1] if len(dark) else sent[0]), until, good)
+    since = int(sent[dark[-1] + 1] if len(dark) else sent[0])
+    return Streak(since, until, good, cut=since == int(seen.sent[0]))
 
 
 def _waiting(samples: Samples, rule: Timing, stalls: Sequence[Stall], now: int) -> Instants:
     """Give when the requests came due that may still be on their way."""
-    oldest = now - rule.timeout - LAG
+    oldest = now - rule.timeout - WRITTEN
     # Time that the prober was stalled does not count against a request.
     oldest -= sum(end - max(start, oldest) for start, end in stalls if end > oldest)
     first = max(0, -(-(oldest - rule.t0) * rule.denominator // rule.numerator))

@@ -115,22 +115,6 @@ async def test_a_probe_may_be_started_again_and_keeps_its_first_samples(tmp_path
             await session.stop("users")
 
 
-async def test_it_follows_a_growing_file(tmp_path: Path) -> None:
-    async with serving(right) as server, opened(tmp_path) as (session, _):
-        series = await session.start(SPEC, [Endpoint("service", "service", server.url)])
-        following = session.follow(series[0]["file"])
-        await asyncio.sleep(0.3)
-        first = following.read()
-        await asyncio.sleep(0.3)
-        second = following.read()
-        assert first is not None
-        assert second is not None
-        assert 0 < len(first.n) < len(second.n)
-        await session.stop("users")
-        assert following.read().n.tolist() == read_samples(tmp_path / series[0]["file"]).n.tolist()
-        assert session.follow("samples/0/none.samples").read() is None
-
-
 async def test_retarget_follows_a_slot_to_its_new_address(tmp_path: Path) -> None:
     async with serving(right) as old, serving(right) as new, opened(tmp_path) as (session, _):
         await session.start(replace(SPEC, path="/a"), [Endpoint("service", "service", old.url)])
