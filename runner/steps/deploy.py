@@ -111,6 +111,9 @@ def hopeless(document: Document, names: list[str]) -> str | None:
         if row["name"] in names and row["status"] == "DEPLOY_FAILED":
             why = row.get("message") or "Serve does not say why"
             return f"application {row['name']} is DEPLOY_FAILED: {why}"
+    for said in document.get("placement") or ():
+        if said.startswith(tuple(f"{name}/" for name in names)):
+            return f"replicas cannot be placed: {said}"
     away = any(row["state"] != "up" for row in document.get("processes", ()))
     for row in document["deployments"]:
         # Serve says so, with what a replica asks and what the nodes offer, once it looks long for a place.

@@ -6,7 +6,7 @@ A good sample proves "up" at an instant of [sent, done]; a slow or bad one prove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -107,16 +107,42 @@ def stalled_before(stalls: Iterable[Stall], at: Instants) -> Instants:
     return np.asarray(total[begun] - np.where(begun > 0, beyond, 0), dtype=np.int64)
 
 
-def gather(samples: Samples, stalls: Iterable[Stall]) -> Evidence:
-    """Classify the samples of a series, given the stalls (start, end) of its prober."""
+def joined(stalls: Iterable[Stall]) -> list[Stall]:
+    """Give the stalls with those that overlap made one."""
+    found: list[Stall] = []
+    for start, end in sorted(stalls):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def touched(samples: Samples, stalls: Sequence[Stall]) -> npt.NDArray[np.bool_]:
+    """Tell which requests were under way in any of the stalls, which are disjoint and sorted."""
+    gaps = np.array(stalls, dtype=np.int64).reshape(-1, 2)
+    nth = np.searchsorted(gaps[:, 1], samples.sent)
+    never = np.iinfo(np.int64).max
+    return np.asarray(np.concatenate((gaps[:, 0], [never]))[nth] <= samples.done, dtype=bool)
+
+
+def gather(samples: Samples, stalls: Iterable[Stall], deaf: Iterable[Stall] = ()) -> Evidence:
+    """Classify the samples of a series, given the stalls (start, end) of its prober.
+
+    `deaf` are the stalls of something of ours that stands between the prober and what it asks, such as the
+    local forwarder: a request that found no answer meanwhile says nothing of what stands behind it.
+    """
     rule = timing(samples.header)
-    stalls = tuple(stalls)
+    deaf = joined(deaf)
+    stalls = joined((*stalls, *deaf))
     patience = samples.sent + rule.slow_after
     if stalls:
         patience += stalled_before(stalls, samples.done) - stalled_before(stalls, samples.sent)
     right = samples.outcome == Outcome.OK
     kind = np.where(right, np.where(samples.done <= patience, Class.GOOD, Class.SLOW), Class.BAD)
     kind[samples.outcome == Outcome.VOID] = Class.VOID
+    if deaf:
+        kind[~right & touched(samples, deaf)] = Class.VOID
     return Evidence(
         due=samples.due,
         sent=samples.sent,

@@ -15,7 +15,7 @@ from runner.journal import events
 from runner.journal.events import Event
 from runner.journal.samples import ProberLog, Samples
 from runner.timeline import run
-from runner.timeline.evidence import gather, timing
+from runner.timeline.evidence import Stall, gather, timing
 from runner.timeline.judge import Evidence, Observed, judge
 from runner.timeline.run import Verdict
 from runner.timeline.series import Track, describe
@@ -284,6 +284,8 @@ class _Tale:
         )
         began = float(spec["t0"])
         samples = self.recordings.series(str(spec["file"]))
+        deaf = self._deaf() if spec.get("simulated") else ()
+        others += tuple({"kind": "deaf", "start_ns": start, "end_ns": end} for start, end in deaf)
         last = (
             (int(samples.sent[-1]) - self.zero) / 1e9 if samples is not None and len(samples.sent) else began
         )
@@ -296,7 +298,18 @@ class _Tale:
             log=replace(self.log, others=others),
             stopped=stopped,
             timing=timing(samples.header) if samples is not None else None,
-            evidence=gather(samples, self.log.stalls) if samples is not None else None,
+            evidence=gather(samples, self.log.stalls, deaf) if samples is not None else None,
+        )
+
+    def _deaf(self) -> tuple[Stall, ...]:
+        """Give the stalls of the forwarder, through which the simulated service is asked."""
+        return tuple(
+            (
+                self.zero + round((event.at - float(event.data["seconds"])) * 1e9),
+                self.zero + round(event.at * 1e9),
+            )
+            for event in _all(self.own, events.ClusterEvent)
+            if event.source == "forwarder" and event.data.get("event") == "stall"
         )
 
     # Steps and assertions
@@ -384,7 +397,7 @@ class _Tale:
                     case=self._case(case),
                     name=str(case["name"]),
                     verdict=Verdict.UNKNOWN,
-                    expected=str(case["name"]),
+                    expected=str(case.get("says", case["name"])),
                     actual="never reached",
                     why="the run did not come to this assertion",
                     file=str(case.get("file", planned["file"])),

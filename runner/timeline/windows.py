@@ -243,7 +243,7 @@ def _blind(
     if not len(cells.start):
         return ()
     stalls = np.array(sorted(log.stalls), dtype=np.int64).reshape(-1, 2)
-    voids = stretch.sent[stretch.kind == Class.VOID]
+    voids = stretch.sent[stretch.outcome == Outcome.VOID]
     said = {
         "stall": _overlapped(cells, stalls[:, 0], stalls[:, 1]),
         "local errors": _overlapped(cells, voids, voids + 1),
@@ -252,6 +252,11 @@ def _blind(
     capped = [entry for entry in log.others if entry.get("kind") == "capped"]
     pings = sorted(int(entry["p_ns"]) for entry in log.others if entry.get("kind") == "ping")
     for cause, stretches in {
+        "forwarder stall": sorted(
+            (int(entry["start_ns"]), int(entry["end_ns"]))
+            for entry in log.others
+            if entry.get("kind") == "deaf"
+        ),
         "in-flight cap": sorted((int(entry["start_ns"]), int(entry["end_ns"]) + 1) for entry in capped),
         "suspend": [(at, at + 1) for at in sorted(_suspends(log))],
         "unanswered pings": [(one, two) for one, two in pairwise(pings) if two - one > SILENCE],

@@ -62,6 +62,9 @@ def test_a_failed_deployment_or_replicas_that_fit_nowhere_end_the_wait() -> None
     stuck = 'Resources required for each replica: {"CPU": 9}, total resources available: {"CPU": 6}.'
     rows = [{**DOCUMENT["deployments"][0], "message": stuck}]
     assert stuck in str(hopeless({**DOCUMENT, "deployments": rows}, ["app"]))
+    room = "app/A wants 6 replicas of 9 CPU each, and the nodes have room for 0 (worker-1: 3 CPU)."
+    assert room in str(hopeless({**DOCUMENT, "placement": [room]}, ["app"]))
+    assert hopeless({**DOCUMENT, "placement": [room]}, ["other"]) is None
     # With a node away it may yet come back.
     away = {**DOCUMENT, "deployments": rows, "processes": [{"slot": "worker-1", "state": "waiting"}]}
     assert hopeless(away, ["app"]) is None

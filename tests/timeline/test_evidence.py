@@ -53,6 +53,22 @@ def test_stalled_time_inside_a_request_is_taken_off():
     assert one(Outcome.OK, 600, [(700, 5000)])[0] is Class.SLOW
 
 
+@pytest.mark.parametrize(
+    ("outcome", "took", "expected"),
+    [(Outcome.TIMEOUT, 2000, Class.VOID), (Outcome.OK, 900, Class.GOOD), (Outcome.OK, 901, Class.SLOW)],
+)
+def test_what_finds_no_answer_while_our_own_forwarder_stalls_proves_nothing(outcome, took, expected):
+    samples = table(Setting(), [0], [ORIGIN], [ORIGIN], [ORIGIN + took * MS], [outcome])
+    deaf = [(ORIGIN + 100 * MS, ORIGIN + 400 * MS), (ORIGIN + 300 * MS, ORIGIN + 500 * MS)]
+    assert gather(samples, (), deaf).kind.tolist() == [expected]
+    assert gather(samples, deaf[:1], deaf).kind.tolist() == [expected]
+
+
+def test_what_ended_before_the_forwarder_stalled_is_evidence():
+    samples = table(Setting(), [0], [ORIGIN], [ORIGIN], [ORIGIN + 5 * MS], [Outcome.REFUSED])
+    assert gather(samples, (), [(ORIGIN + 6 * MS, ORIGIN + 9 * MS)]).kind.tolist() == [Class.BAD]
+
+
 def test_being_sent_late_makes_nothing_bad():
     samples = table(Setting(), [0], [ORIGIN], [ORIGIN + 900 * MS], [ORIGIN + 1300 * MS], [Outcome.OK])
     assert gather(samples, ()).kind.tolist() == [Class.GOOD]

@@ -178,6 +178,23 @@ def test_a_blind_prober_leaves_it_unknown():
     assert [each.causes for each in blind] == [("stall",)]
 
 
+def test_an_outage_of_the_simulated_service_while_our_forwarder_stalled_is_unknown():
+    stalled = events.ClusterEvent(
+        scenario=0, at=6.6, source="forwarder", text="stalled", data={"event": "stall", "seconds": 0.7}
+    )
+    told = whole()
+    told = [replace(each, seq=n) for n, each in enumerate([*told[:15], replace(stalled, t=6.7), *told[15:]])]
+    recorded = tape(Outage(6.0, 6.5, "refused"))
+    # Asked through the forwarder nothing is known of that time; asked directly it was an outage all the same.
+    assert fold(told, recorded).verdict is Verdict.FAIL
+    told[3] = replace(PROBE, seq=3, series=({**SERIES, "simulated": True},))
+    run = fold(told, recorded)
+    assert run.verdict is Verdict.UNKNOWN
+    series = only(run).probes[0].series[0]
+    assert series.windows == ()
+    assert [each.causes for each in series.blind] == [("forwarder stall",)]
+
+
 def test_an_unmet_wait_after_a_fault_fails():
     run = fold(whole(met=False), tape())
     assert (run.verdict, run.exit_code) == (Verdict.FAIL, 1)
@@ -216,6 +233,7 @@ def test_an_assertion_never_reached_is_unknown_and_says_so():
     assert run.exit_code == 3
     assertion = only(run).assertions[0]
     assert (assertion.verdict, assertion.actual) == (Verdict.UNKNOWN, "never reached")
+    assert assertion.expected == "probe users, failed max 0"
     assert [each.state for each in only(run).steps][-1] == "not_reached"
 
 
