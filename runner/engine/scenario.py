@@ -25,7 +25,7 @@ from runner.language.types import duration
 from runner.probes.session import Session
 from runner.rayserve.members import count
 from runner.steps import recovery
-from runner.steps.assertion import title
+from runner.steps.assertion import claim, title
 from runner.steps.catalogue import catalogue
 from runner.steps.probe import stop
 from runner.steps.scene import Scene
@@ -260,7 +260,7 @@ def planned(nodes: Sequence[Node]) -> Iterator[Mapping[str, Json]]:
         if isinstance(cases, list | tuple):
             places = [node.positions.get(("cases", number), node.position) for number in range(len(cases))]
             described["cases"] = [
-                {"name": title(case), "file": place.file, "line": place.line}
+                {"name": title(case), "says": claim(case), "file": place.file, "line": place.line}
                 for case, place in zip(cases, places, strict=True)
                 if isinstance(case, Mapping)
             ]

@@ -65,7 +65,7 @@ class ScenarioStart(Event):
     description: str = ""
     tags: tuple[str, ...] = ()
     steps: tuple[Mapping[str, Json], ...] = ()
-    """Each: path, name, kind, file, line; for an assert also `cases`: [{name, file, line}]."""
+    """Each: path, name, kind, file, line; for an assert also `cases`: [{name, says, file, line}]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,15 +143,19 @@ def judged(assertions: Iterable[Assertion], style: Style) -> list[str]:
     """Give the lines of assertions as an assert step judged them; what did not pass says why."""
     lines: list[str] = []
     for each in assertions:
-        lines.append(f"  {style.word(WORDS[each.verdict])}{'':8} {clean(each.name)}")
-        if each.verdict is not Verdict.PASS:
-            lines += _why(each, " " * INDENT)
+        lines.append(f"  {style.word(WORDS[each.verdict])}{'':8} {_named(each)}")
+        lines += _why(each, " " * INDENT)
     return lines
 
 
+def _named(assertion: Assertion) -> str:
+    return clean(assertion.name) + (": never reached" if assertion.at is None else "")
+
+
 def _why(assertion: Assertion, indent: str) -> list[str]:
-    if assertion.at is None:
-        return [f"{indent}{clean(assertion.why)}"]
+    """Give what did not pass says of itself; of what was never reached there is no more to say."""
+    if assertion.verdict is Verdict.PASS or assertion.at is None:
+        return []
     told = [("expected", assertion.expected), ("actual", assertion.actual), ("why", assertion.why)]
     where = [("at", f"{assertion.file}:{assertion.line}")]
     return [f"{indent}{label + ':':<10}{clean(text)}" for label, text in told + where if text]
@@ -218,7 +222,7 @@ def _scenario(scenario: Scenario, style: Style) -> list[str]:
         lines += [indent + text for text in clean(scenario.message).splitlines()]
     for each in scenario.assertions:
         if each.verdict is not Verdict.PASS:
-            lines.append(f"{indent}{style.word(WORDS[each.verdict], 9)}{clean(each.name)}")
+            lines.append(f"{indent}{style.word(WORDS[each.verdict], 9)}{_named(each)}")
             lines += _why(each, indent + " " * 9)
     names = max((len(probe.name) for probe in scenario.probes), default=0)
     for probe in scenario.probes:

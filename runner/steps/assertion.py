@@ -148,9 +148,12 @@ FRESH = 10.0
 
 
 def title(case: Mapping[str, Any]) -> str:
-    """Give the name of a case: its own, else one made of what it asserts, without any measured value."""
-    if case.get("name"):
-        return str(case["name"])
+    """Give the name of a case: its own, else what it asserts, without any measured value."""
+    return str(case.get("name") or claim(case))
+
+
+def claim(case: Mapping[str, Any]) -> str:
+    """Say what a case asserts, as it was written."""
     said = []
     for name, value in case.items():
         if name == "name":

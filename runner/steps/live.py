@@ -65,7 +65,9 @@ def _streak(
     from runner.timeline import live
 
     base = round(zero * 1e9)
-    name = f"{probe.probe}/{series['series']}"
+    name = str(series["series"])
+    if not name.startswith(f"{probe.probe}/"):  # a probe is often called as what it asks
+        name = f"{probe.probe}/{name}"
     recover_after = float(series["recover_after"])
     enough = recover_after if at_least is None else at_least
     # Series are compared with each other: what is known of them may end this much apart.

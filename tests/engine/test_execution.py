@@ -249,3 +249,19 @@ async def test_a_template_that_fails_is_an_error_of_its_step(tmp_path: Path) -> 
     assert told.states()["steps[1]"] == "error"
     assert "nothing" in told.messages()["steps[1]"]
     assert not pending(told.events)
+
+
+async def test_the_plan_in_the_journal_says_what_each_assertion_claims(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - exec: bad
+        - assert: [{name: few fail, that: "1 == 1"}, {that: "2 == 2"}]
+        """,
+        tmp_path,
+    )
+    [start] = told.all(events.ScenarioStart)
+    assert [(case["name"], case["says"]) for case in start.steps[1]["cases"]] == [
+        ("few fail", "that 1 == 1"),
+        ("that 2 == 2", "that 2 == 2"),
+    ]
+    assert [each.expected for each in told.run.scenarios[0].assertions] == ["that 1 == 1", "that 2 == 2"]

@@ -102,6 +102,13 @@ def test_the_end_of_the_files_says_what_all_of_them_say(tmp_path_factory, outage
         assert found.length >= enough
 
 
+@pytest.mark.parametrize(("probe", "named"), [("users", "users/head/new"), ("head", "head/new")])
+def test_a_probe_called_as_its_endpoint_is_not_named_twice(tmp_path, probe, named):
+    start = ProbeStart(scenario=0, probe=probe, series=({**PROBE.series[0], "series": "head/new"},))
+    said = live.not_good(live.streaks(Recordings(tmp_path), [start], zero=ZERO, now=3.0))
+    assert said == f"probe {named} has had no good answer for 3.0 s"
+
+
 def test_an_hour_of_samples_is_not_read_again_and_again(tmp_path, monkeypatch):
     write(tmp_path, World(Setting(rate=20.0, length=3600.0)), 3600.0)
     read = 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from runner.steps.assertion import title
+from runner.steps.assertion import claim, title
 from runner.steps.catalogue import catalogue, runs
 
 
@@ -76,6 +76,7 @@ def test_what_is_refused_says_why(kind: str, value: Any, why: str) -> None:
 
 def test_a_case_without_a_name_is_named_by_what_it_asserts() -> None:
     assert title({"name": "mine", "probe": "p"}) == "mine"
+    assert claim({"name": "mine", "probe": "p", "failed": {"max": 0}}) == "probe p, failed max 0"
     case = {"probe": "users", "longest": {"max": "10s"}}
     assert title(case) == "probe users, longest max 10s"
 

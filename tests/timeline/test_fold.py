@@ -54,7 +54,7 @@ PLAN = (
         "kind": "assert",
         "file": "s.yaml",
         "line": 8,
-        "cases": [{"name": "few fail", "file": "s.yaml", "line": 9}],
+        "cases": [{"name": "few fail", "says": "probe users, failed max 0", "file": "s.yaml", "line": 9}],
     },
 )
 START = events.RunStart(
