@@ -28,6 +28,9 @@ OBJECT_STORE = 80_000_000
 MEMORY = 2_000_000_000
 """Bytes a node has for objects, and says it has for tasks."""
 
+NICE = 10
+"""How far nodes stand behind the prober: on a busy machine what is watched waits, not who watches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -161,8 +164,8 @@ def _node(settings: Settings, spread: Spread, slot: str, *, runtime: str, python
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_prestart_worker_first_driver": "0",
         "RAY_enable_worker_prestart": "0",
-        # Ray runs workers at nice 15. Nodes stand for machines of their own: the start of one must not starve
-        # the replicas of another.
+        # Ray puts its workers 15 steps behind its own processes. Nodes stand for machines of their own here:
+        # the start of one must not starve the replicas of another.
         "RAY_worker_niceness": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, [f"{runtime}/code", os.environ.get("PYTHONPATH", "")])),
         "PATH": os.pathsep.join([os.path.dirname(python), os.environ.get("PATH", os.defpath)]),
@@ -202,6 +205,7 @@ def _node(settings: Settings, spread: Spread, slot: str, *, runtime: str, python
         role="node",
         address=address,
         command=(
+            *("nice", "-n", str(NICE)),
             *(python, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
             *(("--head", "--no-monitor") if is_head else ()),
             *(f"--{name}={value}" for name, value in options.items()),

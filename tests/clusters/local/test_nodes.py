@@ -59,7 +59,7 @@ def test_head_and_workers_are_started_by_the_python_that_has_ray() -> None:
     ]
     for slot in ("head", "worker-3"):
         command = unit(plan, slot).command
-        assert command[:4] == ("/ray/bin/python", "-m", "ray.scripts.scripts", "start")
+        assert command[:7] == ("nice", "-n", "10", "/ray/bin/python", "-m", "ray.scripts.scripts", "start")
         assert "--block" in command
         assert unit(plan, slot).environment["PATH"].startswith("/ray/bin:")
         assert unit(plan, slot).environment["PYTHONPATH"].startswith("/tmp/ft-0/code")
