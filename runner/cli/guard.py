@@ -14,7 +14,9 @@ def guarded(verb: str, argv: list[str]) -> int:
     """Call `runner.cli.<verb>.main(argv)`; give its exit code, or that of the error that ended it."""
     try:
         main: Callable[[list[str]], int] = import_module(f"runner.cli.{verb}").main
-        return main(argv)
+        code = main(argv)
+        sys.stdout.flush()
+        return code
     except SystemExit as ended:
         # argparse ends with 2 for an option it does not know; here that means invalid input.
         return 4 if ended.code else 0
@@ -31,7 +33,7 @@ def guarded(verb: str, argv: list[str]) -> int:
         sys.stderr.write("ftrun: interrupted\n")
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()
         return 3
     except OSError as error:
         sys.stderr.write(f"ftrun: the system refused: {error}\n")
@@ -44,3 +46,10 @@ def guarded(verb: str, argv: list[str]) -> int:
             "  help: run again with FTRUN_TRACEBACK=1 and attach what it prints to an issue.\n"
         )
         return 3
+
+
+def hush() -> None:
+    """Let what is still written to stdout go nowhere: nobody reads it any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

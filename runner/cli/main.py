@@ -44,13 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command and give its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments and arguments[0] in ("-h", "--help", "help"):
-        sys.stdout.write(describe())
-        return 0
+        return _say(describe())
     if arguments and arguments[0] == "--version":
         from importlib.metadata import version
 
-        sys.stdout.write(f"ftrun {version('ftrun')}\n")
-        return 0
+        return _say(f"ftrun {version('ftrun')}\n")
     if not arguments:
         sys.stderr.write(describe())
         return 4
@@ -58,6 +56,17 @@ def main(argv: list[str] | None = None) -> int:
     from runner.cli.guard import guarded
 
     return guarded(verb, rest)
+
+
+def _say(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from runner.cli.guard import hush
+
+        hush()
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from runner.cli.guard import hush
 from runner.journal.events import AssertMark, Event, Observation, ProbeStart, ProbeStop, StepEnd
 from runner.journal.journal import Subscriber
 from runner.reports.terminal import Counts, Style, Telling, judged, live
@@ -55,9 +56,7 @@ class Progress:
             self._marks.discard(event.path)
             lines += self._judged(event.path)
         if lines:
-            self._clear()
-            self._out.write("\n".join(lines) + "\n")
-            self._out.flush()
+            self._show("\n".join(lines) + "\n")
 
     def _judged(self, path: str) -> list[str]:
         """Give the lines of an assert step's cases, as they stand now."""
@@ -81,9 +80,7 @@ class Progress:
                 width=shutil.get_terminal_size().columns - 1,
                 style=self._style,
             )
-            self._clear()
-            self._out.write(text)
-            self._out.flush()
+            self._show(text)
 
     def _began(self) -> float:
         """Give the run's zero."""
@@ -114,14 +111,18 @@ class Progress:
             found.append(Counts(probe.probe, sent, bad, min(down) if down else None))
         return found
 
-    def _clear(self) -> None:
-        if self._live:
-            self._out.write("\r\x1b[K")
+    def _show(self, text: str) -> None:
+        """Write in place of the live line. Where nobody reads any more, the run goes on all the same."""
+        try:
+            self._out.write(("\r\x1b[K" if self._live else "") + text)
+            self._out.flush()
+        except OSError:
+            hush()
+            self._live = False
 
     def end(self) -> None:
         """Take the live line away."""
-        self._clear()
-        self._out.flush()
+        self._show("")
 
 
 class _Forward(logging.Handler):
