@@ -132,7 +132,15 @@ def test_check_changes_nothing_and_says_so_first_and_last(
 
 def test_list_steps_prints_them_and_runs_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["good.yaml", "-i", "i.yaml", "--list-steps"]) == 0
-    assert capsys.readouterr().out.split() == ["good", "(good.yaml)", "deploy", "probe", "kill", "wait_for", "assert"]
+    assert capsys.readouterr().out.split() == [
+        "good",
+        "(good.yaml)",
+        "deploy",
+        "probe",
+        "kill",
+        "wait_for",
+        "assert",
+    ]
     assert not (folder / "reports").exists()
 
 
