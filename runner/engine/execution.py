@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,9 +97,11 @@ class Execution:
                 raise
             items = None
         if modifiers.background:
-            self._stage.jobs[modifiers.register or modifiers.name or node.path] = self._group.create_task(
-                self._job(node, scope, items)
-            )
+            jobs, name = self._stage.jobs, modifiers.register or modifiers.name or node.path
+            if name in jobs:
+                # The name is the latest one's; the former one is still to be ended with the scenario.
+                jobs[f"{name}#{len(jobs)}"] = jobs.pop(name)
+            jobs[name] = self._group.create_task(self._job(node, scope, items))
         else:
             await self._instances(node, scope, items)
 
@@ -277,8 +280,10 @@ class Execution:
                     raise
                 await self.run(block.rescue, scope)
         except asyncio.CancelledError:
-            async with asyncio.timeout(ALWAYS):
-                await self.run(block.always, scope)
+            # What fails in there is in the journal; it must not take the place of the cancellation.
+            with suppress(FtrunError, TimeoutError):
+                async with asyncio.timeout(ALWAYS):
+                    await self.run(block.always, scope)
             raise
         except BaseException:
             await self.run(block.always, scope)

@@ -29,7 +29,6 @@ async def inject(arguments: BaseModel, stage: Stage, undos: Undos, draw: random.
     workers = [endpoint.slot for endpoint in stage.facts.endpoints if endpoint.role == "worker"]
     aimed = aim(arguments, workers, draw)
     journal = stage.journal
-    number = sum(isinstance(event, FaultIntent) for event in journal.events)
     assert stage.step is not None
     name = stage.step.modifiers.register or f"{stage.step.kind} {aimed.target}"
     armed: list[Armed] = []
@@ -41,6 +40,8 @@ async def inject(arguments: BaseModel, stage: Stage, undos: Undos, draw: random.
             for each in armed
             for hit in each.hits
         )
+        # Nothing is awaited from here to the intent: faults in the background must not share a number.
+        number = sum(isinstance(event, FaultIntent) for event in journal.events)
         for each in armed:
             if each.undo is not None:
                 undos.push(each.undo, partial(stage.cluster.undo, each.undo), fault=number)

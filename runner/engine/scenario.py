@@ -182,6 +182,11 @@ class Production:
             return Outcome("finished" if stage.scene.faults else "error", error.message)
         except FtrunError as error:
             return Outcome("error", told(error))
+        for name, job in stage.jobs.items():
+            failed = job.result() if job.done() else None
+            # An unmet wait and a withheld fault have their own weight in the verdict.
+            if failed is not None and not isinstance(failed, Unmet | Withheld):
+                return Outcome("error", f"The background step {name} failed: {told(failed)}")
         return Outcome("finished")
 
     async def _probing(self, cluster: Cluster) -> Session:

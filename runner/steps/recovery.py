@@ -79,9 +79,9 @@ def remains(document: Document, before: Document, hits: Iterable[Mapping[str, Js
         node = nodes.get(hit["slot"]) if hit["role"] in ("head", "worker") else None
         for what, row in _alive(document):
             if actor is not None:
-                stale = (
-                    row.get("actor_id", row.get("id")) == actor and pid is not None and row.get("pid") == pid
-                )
+                # Proxies are listed without a process, and a new one is a new actor.
+                same = pid is not None and row.get("pid") == pid if "pid" in row else True
+                stale = same and row.get("actor_id", row.get("id")) == actor
             else:
                 stale = node is not None and node in (row.get("node_id"), row.get("id"))
             if stale:
@@ -110,17 +110,19 @@ def processes(document: Document, before: Document) -> str | None:
     return None
 
 
-def missing(document: Document, before: Document, hits: Iterable[Mapping[str, Json]]) -> str | None:
+def missing(document: Document, before: Document) -> str | None:
     """Say the first thing in which `document` is not yet as `before`; what was unknown then is left out."""
     then = count(before)
     expected = {each.name: getattr(then, each.name) for each in fields(then)}
     known = [
         name for name in ("applications", "deployments", "replicas") if name not in before.get("unknown", ())
     ]
+    if "replicas" in known and "deployments" in known:
+        # As many as are declared now: a deployment since the fault may have changed that.
+        expected["replicas"] = None
     return (
         processes(document, before)
         or (unknown(document, *known) if known else None)
-        or remains(document, before, hits)
         or (
             applications(document, "RUNNING", [row["name"] for row in before["applications"]])
             if "applications" in known and before["applications"]

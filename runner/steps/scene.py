@@ -43,6 +43,8 @@ class Fault:
     name: str
     target: str
     hits: tuple[Mapping[str, Json], ...]
+    well: Document | None
+    """What has to come back: the state document from before the first of the faults that still last."""
     before: Document | None
     intent: float
     injected: float | None = None
@@ -88,8 +90,12 @@ class Scene:
             case ProbeStop():
                 self.probes.pop(event.probe, None)
             case FaultIntent():
-                before = self.document
-                self.faults.append(Fault(event.fault, event.name, event.target, event.hits, before, event.t))
+                # While an earlier fault lasts, what is seen is not what has to come back.
+                lasting = self.faults[-1] if self.faults and self.faults[-1].recovered is None else None
+                well, before = lasting.well if lasting else self.document, self.document
+                self.faults.append(
+                    Fault(event.fault, event.name, event.target, event.hits, well, before, event.t)
+                )
                 self.floor = event.t
             case FaultInjected() | FaultConfirmed() | FaultHealed() | FaultRecovered():
                 self._progress(event)

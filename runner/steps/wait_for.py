@@ -179,15 +179,19 @@ def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
         document = stage.scene.fresh
         if document is None:
             return "the cluster has said nothing since the fault"
-        if fault.before is not None and (said := recovery.missing(document, fault.before, fault.hits)):
+        if fault.before is not None and (said := recovery.remains(document, fault.before, fault.hits)):
+            return said
+        if fault.well is not None and (said := recovery.missing(document, fault.well)):
             return said
         found = live.streaks(
             recordings, stage.scene.probes.values(), zero=stage.journal.zero, now=stage.journal.now()
         )
-        since_fault = [each for each in found if each.until > stage.scene.floor]
-        if len(since_fault) < len(found):
-            return "the probes have no answers since the fault yet"
-        return live.not_good(found)
+        if said := live.not_good(found):
+            return said
+        # What was good before the fault does not count: its effect may take a moment to show.
+        if any(each.until - stage.scene.floor < each.recover_after for each in found):
+            return "the probes have not been good for long enough since the fault"
+        return None
 
     return check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.clusters.contract import Action, Prober
+from runner.clusters.contract import Action, Armed, Completed, Prober
 from runner.clusters.fake.cluster import Fake
 from runner.clusters.fake.prober import ScriptedProber
 from runner.clusters.fake.world import Replica
@@ -184,6 +185,24 @@ async def test_a_wait_counts_only_what_was_asked_after_the_fault(tmp_path: Path)
     assert deciding.asked >= injected
 
 
+async def test_what_was_good_before_a_fault_is_no_recovery_from_it(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - deploy:
+        - probe: {start: head, steady: 5s}
+        - kill: {command: break_it}
+          register: fault
+        - wait_for: {recovered: fault}
+        """,
+        tmp_path,
+    )
+    (fault,) = told.run.scenarios[0].faults
+    assert fault.injected is not None
+    assert fault.recovered is not None
+    (start,) = told.all(events.ProbeStart)
+    assert fault.recovered - fault.injected >= start.series[0]["recover_after"]
+
+
 async def test_a_wait_cut_short_by_its_steps_timeout_is_unmet_too(tmp_path: Path) -> None:
     told = await play(
         """
@@ -228,6 +247,25 @@ async def test_the_first_signal_unwinds_and_says_interrupted(tmp_path: Path) -> 
     assert told.all(events.RunEnd)[0].state == "interrupted"
 
 
+@pytest.mark.parametrize("always", ["exec: 'false'", "pause: 1h", "assert: [{that: 1 > 2}]"])
+async def test_what_fails_in_always_does_not_hide_the_signal(
+    always: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(self: Fake, command: str, **_: object) -> Completed:
+        return Completed(1, "", "")
+
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.StepStart) and event.path == "steps[0].block[0]":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Fake, "exec", failing)
+    block = f"- {{block: [{{pause: 1h}}], always: [{{{always}}}]}}"
+    told = await play(plan_of(block, more=["- log: not reached"]), tmp_path, hear=[stop])
+    assert told.states()["steps[0].block[0]"] == "cancelled"
+    assert told.run.exit_code == 2
+    assert len(told.all(events.ScenarioStart)) == 1
+
+
 async def test_the_second_signal_leaves_at_once(tmp_path: Path) -> None:
     left: list[bool] = []
 
@@ -253,6 +291,61 @@ async def test_background_steps_end_with_the_scenario_and_may_be_waited_for(tmp_
         tmp_path,
     )
     assert told.states() == {"steps[0]": "ok", "steps[1]": "cancelled", "steps[2]": "ok"}
+
+
+@pytest.mark.parametrize(("ignore", "exit_code"), [("false", 3), ("true", 0)])
+async def test_an_error_in_the_background_is_not_lost(ignore: str, exit_code: int, tmp_path: Path) -> None:
+    told = await play(
+        f"""
+        - deploy:
+        - kill: {{node: {{worker: 9}}}}
+          background: true
+          register: second
+          ignore_errors: {ignore}
+        - pause: 1s
+        - assert: [{{name: fine, that: 1 < 2}}]
+        """,
+        tmp_path,
+    )
+    assert told.run.exit_code == exit_code
+    assert ("The background step second failed" in told.run.scenarios[0].message) == (exit_code == 3)
+
+
+async def test_background_steps_of_one_name_all_end_with_the_scenario(tmp_path: Path) -> None:
+    told = await play(
+        """
+        - block: [{pause: 1h, background: true, register: job}]
+          loop: [1, 2]
+        - pause: 1s
+        """,
+        tmp_path,
+    )
+    assert told.states()["steps[0]#1.block[0]"] == told.states()["steps[0]#2.block[0]"] == "cancelled"
+    assert told.run.scenarios[0].end < 60
+
+
+async def test_faults_at_the_same_time_have_numbers_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = Fake.arm
+
+    async def slowly(self: Fake, action: Action) -> Armed:
+        await asyncio.sleep(1)
+        return await arm(self, action)
+
+    monkeypatch.setattr(Fake, "arm", slowly)
+    told = await play(
+        """
+        - deploy:
+        - kill: {node: {worker: 1}}
+          background: true
+        - kill: {node: {worker: 2}}
+        - pause: 1s
+        """,
+        tmp_path,
+    )
+    assert [event.fault for event in told.all(events.FaultIntent)] == [0, 1]
+    assert len(told.run.scenarios[0].faults) == 2
 
 
 async def test_a_scenario_ends_at_its_timeout(tmp_path: Path) -> None:

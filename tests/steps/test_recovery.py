@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.steps.recovery import missing
+from runner.steps.recovery import missing, remains
 
 
 def document() -> dict[str, Any]:
@@ -35,7 +35,7 @@ def document() -> dict[str, Any]:
 
 
 def test_the_same_document_misses_nothing_unless_it_is_stale() -> None:
-    assert missing(document(), document(), []) is None
+    assert missing(document(), document()) is None
 
 
 @pytest.mark.parametrize(
@@ -57,27 +57,27 @@ def test_what_is_missing_is_named(path: tuple[Any, ...], value: Any, said: str) 
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    assert missing(now, document(), []) == said
+    assert missing(now, document()) == said
 
 
 def test_a_killed_node_that_is_still_listed_as_alive_is_stale() -> None:
     hits = [{"slot": "worker-1", "role": "worker", "session": 5}]
-    assert missing(document(), document(), hits) == "worker-1 that was killed is still listed (a node)"
+    assert remains(document(), document(), hits) == "worker-1 that was killed is still listed (a node)"
     fresh = copy.deepcopy(document())
     fresh["nodes"][1]["id"] = "n-new"
-    said = missing(fresh, document(), hits)
+    said = remains(fresh, document(), hits)
     assert said is not None
     assert "(an actor)" in said
     fresh["actors"][1]["node_id"] = fresh["replicas"][0]["node_id"] = "n-new"
-    assert missing(fresh, document(), hits) is None
+    assert remains(fresh, document(), hits) is None
 
 
 def test_an_actor_that_keeps_its_id_is_fresh_with_another_process() -> None:
     hits = [{"slot": "head", "role": "controller", "actor_id": "c", "pid": 1, "node_id": "n-head"}]
-    assert "still listed" in str(missing(document(), document(), hits))
+    assert "still listed" in str(remains(document(), document(), hits))
     fresh = document()
     fresh["actors"][0]["pid"] = 99
-    assert missing(fresh, document(), hits) is None
+    assert remains(fresh, document(), hits) is None
 
 
 def test_what_was_unknown_before_is_not_asked_for() -> None:
@@ -88,4 +88,21 @@ def test_what_was_unknown_before_is_not_asked_for() -> None:
         "processes": [],
         **{name: [] for name in lists},
     }
-    assert missing(nothing, nothing, [{"slot": "break", "role": "command", "pid": 5}]) is None
+    assert missing(nothing, nothing) is None
+    assert remains(nothing, nothing, [{"slot": "break", "role": "command", "pid": 5}]) is None
+
+
+def test_a_killed_proxy_is_stale_as_long_as_serve_lists_it() -> None:
+    hits = [{"slot": "head", "role": "proxy", "actor_id": "p", "pid": 7, "node_id": "n-head"}]
+    # Ray knows already that its actor is dead; Serve still calls the proxy healthy.
+    assert "(a proxy)" in str(remains(document(), document(), hits))
+    fresh = document()
+    fresh["proxies"][0]["actor_id"] = "p-new"
+    assert remains(fresh, document(), hits) is None
+
+
+def test_replicas_are_as_many_as_are_declared_now() -> None:
+    before = document()
+    before["deployments"][0]["target_replicas"] = 2
+    before["replicas"] *= 2
+    assert missing(document(), before) is None

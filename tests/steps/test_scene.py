@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from runner.journal.events import FaultInjected, FaultIntent, Observation, ProbeStart, ProbeStop
+from runner.journal.events import (
+    FaultInjected,
+    FaultIntent,
+    FaultRecovered,
+    Observation,
+    ProbeStart,
+    ProbeStop,
+)
 from runner.steps.scene import Scene
 
 
@@ -51,6 +58,23 @@ def test_a_fault_remembers_what_held_before_it() -> None:
     fault = scene.fault("f")
     assert fault is not None
     assert fault.before == {"a": 1}
+
+
+def test_what_has_to_come_back_is_from_before_the_first_fault_that_lasts() -> None:
+    scene = Scene()
+    scene.hear(observed(1, 1.0, {"a": 1}))
+    scene.hear(intent("f", 0))
+    scene.hear(observed(2, 3.0, {"a": 2}))
+    scene.hear(intent("g", 1))
+    second = scene.fault("g")
+    assert second is not None
+    assert (second.well, second.before) == ({"a": 1}, {"a": 2})
+    scene.hear(FaultRecovered(fault=1, at=4.0))
+    scene.hear(observed(3, 5.0, {"a": 3}))
+    scene.hear(intent("h", 2))
+    third = scene.fault("h")
+    assert third is not None
+    assert third.well == {"a": 3}
 
 
 def test_of_faults_of_one_name_the_last_is_meant() -> None:
