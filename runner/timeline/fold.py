@@ -70,6 +70,19 @@ def base(path: str) -> str:
     return re.sub(r"#\d+", "", path)
 
 
+def _superseded(paths: Iterable[str]) -> Iterator[str]:
+    """Give the paths of attempts that were not the last.
+
+    Instances of a loop are numbered from the first on, further attempts from the second on.
+    """
+    known = set(paths)
+    for path in known:
+        number = 2
+        while f"{path}#{number}" in known:
+            yield path if number == 2 else f"{path}#{number - 1}"
+            number += 1
+
+
 def _all(journal: Iterable[Event], kind: type[E]) -> Iterator[E]:
     return (event for event in journal if isinstance(event, kind))
 
@@ -238,26 +251,29 @@ class _Tale:
 
     def _probe(self, start: events.ProbeStart) -> _Stretch:
         """Read the series of one start of a probe."""
+        again = next(
+            (
+                each
+                for each in _all(self.own, events.ProbeStart)
+                if each.probe == start.probe and each.seq > start.seq
+            ),
+            None,
+        )
 
         def after(kind: type[events.ProbeSteady | events.ProbeStop]) -> float | None:
             return next(
                 (
                     event.at
                     for event in _all(self.own, kind)
-                    if event.probe == start.probe and event.seq > start.seq
+                    if event.probe == start.probe
+                    and event.seq > start.seq
+                    and (again is None or event.seq < again.seq)
                 ),
                 None,
             )
 
-        again = next(
-            (
-                each.t
-                for each in _all(self.own, events.ProbeStart)
-                if each.probe == start.probe and each.seq > start.seq
-            ),
-            self.end,
-        )
         stop = after(events.ProbeStop)
+        end = self.end if again is None else again.t
         logged = (self.log.stops.get(start.probe, 0) - self.zero) / 1e9
         if stop is None and logged > start.t:
             stop = logged
@@ -267,7 +283,7 @@ class _Tale:
             stop,
             tuple(
                 self._track(
-                    start.probe, spec, steady, again if stop is None else stop, stopped=stop is not None
+                    start.probe, spec, steady, end if stop is None else stop, stopped=stop is not None
                 )
                 for spec in start.series
             ),
@@ -368,8 +384,7 @@ class _Tale:
         if self.ended is not None and self.ended.state == "skipped":
             return
         marks = {mark.path: mark for mark in _all(self.own, events.AssertMark)}
-        # Instances of a loop are numbered from the first on, further attempts from the second on.
-        superseded = {re.sub(r"#\d+$", "", path) for path in marks if not path.endswith("]")}
+        superseded = set(_superseded(marks))
         for mark in marks.values():
             if mark.path in superseded:
                 continue

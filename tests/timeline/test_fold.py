@@ -444,7 +444,8 @@ def test_each_instance_of_a_loop_is_judged_and_of_attempts_the_last():
             (1.0, mark("steps[0]#1", "loop")),
             (2.0, mark("steps[0]#2", "loop", value=False)),
             (3.0, mark("steps[1]", "again", value=False)),
-            (4.0, mark("steps[1]#2", "again")),
+            (4.0, mark("steps[1]#2", "again", value=False)),
+            (5.0, mark("steps[1]#3", "again")),
             plan=plan,
         ),
         Tape(),
@@ -452,7 +453,7 @@ def test_each_instance_of_a_loop_is_judged_and_of_attempts_the_last():
     assert [(each.step, each.verdict.value) for each in only(run).assertions] == [
         ("steps[0]#1", "pass"),
         ("steps[0]#2", "fail"),
-        ("steps[1]#2", "pass"),
+        ("steps[1]#3", "pass"),
     ]
 
 
@@ -565,3 +566,23 @@ def test_a_cause_that_is_about_another_series_is_not_named():
     assert causes((line,)) == ("in-flight cap",)
     assert causes(({**line, "series": "head/new"},)) == ()
     assert causes(({**line, "probe": "others"},)) == ()
+
+
+def test_of_a_probe_that_ran_twice_each_part_has_the_scope_of_its_own():
+    told = whole()
+    again = {**SERIES, "t0": 9.0, "file": "samples/0/b"}
+    told = [
+        *told[:4],  # the first part begins, and is never said to be steady
+        replace(events.ProbeStop(scenario=0, probe="users", at=8.9), t=8.9),
+        replace(PROBE, t=9.0, series=(again,)),
+        replace(events.ProbeSteady(scenario=0, probe="users", at=10.0), t=10.0),
+        *[each for each in told[5:] if not isinstance(each, events.Observation)],
+    ]
+    told = [replace(each, seq=number) for number, each in enumerate(sorted(told, key=lambda each: each.t))]
+    samples, stalls = World(Setting(length=8.9), [Outage(6.0, 6.5, "refused")]).record()
+    run = fold(told, Tape({"samples/0/a": samples}, ProberLog(stalls, {0: ""}, {}, {}, ())))
+    first, second = only(run).probes
+    assert first.series[0].scope == (0.0, 8.9)
+    assert len(first.series[0].windows) == 1
+    assert second.series[0].scope[0] == 10.0
+    assert run.verdict is Verdict.FAIL

@@ -195,6 +195,9 @@ def test_recovery():
     assert verdict(case, given(fault=never, unmet=[(5.5, waited)])) is FAIL
     assert verdict(case, given(fault=never, unmet=[(4.5, waited)])) is UNKNOWN
     assert verdict(case, given(fault=never, unmet=[(5.5, "job x")])) is UNKNOWN
+    # Another fault's recovery, or a wait for more, says nothing of this one.
+    assert verdict(case, given(fault=never, unmet=[(5.5, waited + "2")])) is UNKNOWN
+    assert verdict(case, given(fault=never, unmet=[(5.5, waited + " and job x")])) is UNKNOWN
 
 
 def test_ray_state_and_expressions():
