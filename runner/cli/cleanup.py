@@ -100,6 +100,8 @@ async def _undo(journal: Journal, kind: str) -> int:
             error = f"it took longer than {LIMIT:g} s"
         except FtrunError as failed:
             error = failed.message
+        except Exception as failed:  # one that fails must not keep the others from being tried
+            error = f"{type(failed).__name__}: {failed}"
         journal.append(UndoDone(undo=each.undo, error=error), durable=True)
         says = each.says or each.act
         if error is None:

@@ -100,9 +100,16 @@ def unseen(document: Document, applications: tuple[Application, ...], options: O
         shown = {"num_replicas": row.get("target_replicas")} | dict(row.get("options") or {})
         wanted = {**options.get("*", {}), **options.get(row["name"], {})}
         for name, value in wanted.items():
-            if row["app"] in ours and shown.get(name) != value:
+            if row["app"] in ours and not _shows(shown.get(name), value):
                 return f"{row['name']} has {name} = {shown.get(name)!r}, not {value!r}"
     return None
+
+
+def _shows(shown: Any, wanted: Any) -> bool:
+    """Whether Serve shows what was asked for; it adds its own defaults to mappings, and resolves `auto`."""
+    if isinstance(wanted, Mapping) and isinstance(shown, Mapping):
+        return all(name in shown and _shows(shown[name], value) for name, value in wanted.items())
+    return wanted == "auto" or bool(shown == wanted)
 
 
 def hopeless(document: Document, names: list[str]) -> str | None:

@@ -22,6 +22,8 @@ def healed(monkeypatch: pytest.MonkeyPatch) -> list[Undo]:
     async def heal(undo: Undo) -> None:
         if undo.kind == "stuck":
             raise ClusterError("It does not move.")
+        if undo.kind == "forbidden":
+            raise PermissionError(1, "Operation not permitted")
         done.append(undo)
 
     monkeypatch.setattr(fake, "heal", heal)
@@ -51,6 +53,15 @@ def test_what_is_pending_is_healed_the_latest_first_and_journalled(
     assert main(["cleanup", str(tmp_path / "run")]) == 0
     assert len(healed) == 2
     assert "nothing is left" in capsys.readouterr().out
+
+
+def test_what_the_system_refuses_does_not_keep_the_rest_from_being_healed(
+    tmp_path: Path, healed: list[Undo], capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(tmp_path / "run", "a", "forbidden", "b").close()
+    assert main(["cleanup", str(tmp_path / "run")]) == 3
+    assert [undo.kind for undo in healed] == ["b", "a"]
+    assert "could not mend forbidden" in capsys.readouterr().err
 
 
 def test_what_cannot_be_healed_is_said_and_stays_pending(

@@ -52,6 +52,17 @@ def test_options_count_once_they_are_seen() -> None:
     assert unseen(DOCUMENT, (APP,), {"*": {"num_replicas": 2}}) == "B has num_replicas = 1, not 2"
 
 
+def test_what_serve_completes_or_resolves_is_seen_as_asked_for() -> None:
+    row = {
+        **DOCUMENT["deployments"][0],
+        "options": {"autoscaling_config": {"min_replicas": 1, "upscale": 3.0}},
+    }
+    document = {**DOCUMENT, "deployments": [row]}
+    assert unseen(document, (APP,), {"A": {"autoscaling_config": {"min_replicas": 1}}}) is None
+    assert "min_replicas" in str(unseen(document, (APP,), {"A": {"autoscaling_config": {"min_replicas": 2}}}))
+    assert unseen(document, (APP,), {"A": {"num_replicas": "auto"}}) is None
+
+
 def test_a_failed_deployment_or_replicas_that_fit_nowhere_end_the_wait() -> None:
     assert hopeless(DOCUMENT, ["app"]) is None
     failed = {
