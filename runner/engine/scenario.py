@@ -209,8 +209,8 @@ class Production:
         jobs = list(stage.jobs.values())
         for job in jobs:
             job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
         try:
+            await asyncio.gather(*jobs, return_exceptions=True)
             for name in tuple(stage.scene.probes):
                 try:
                     await stop(name, stage)

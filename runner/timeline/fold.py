@@ -230,7 +230,10 @@ class _Tale:
                     )
                 case events.FaultHealed(fault=number) if number in faults:
                     faults[number] = replace(faults[number], healed=event.at)
-                case events.FaultRecovered(fault=number) if number in faults:
+                case events.FaultRecovered(fault=number) if (
+                    number in faults and faults[number].recovered is None
+                ):
+                    # A later wait for the same sees what holds since.
                     faults[number] = replace(faults[number], recovered=event.at)
                 case _:
                     pass

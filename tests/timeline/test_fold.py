@@ -586,3 +586,12 @@ def test_of_a_probe_that_ran_twice_each_part_has_the_scope_of_its_own():
     assert len(first.series[0].windows) == 1
     assert second.series[0].scope[0] == 10.0
     assert run.verdict is Verdict.FAIL
+
+
+def test_a_fault_has_recovered_when_that_was_first_seen():
+    told = whole([{"name": "soon", "recovery": {"fault": 0, "max": 4.0}}])
+    later = replace(events.FaultRecovered(fault=0, at=11.0), t=11.0)
+    told = sorted([*told, later], key=lambda each: each.t)
+    run = fold([replace(each, seq=number) for number, each in enumerate(told)], tape())
+    assert only(run).faults[0].recovered == 8.0
+    assert only(run).assertions[0].verdict is Verdict.PASS
