@@ -28,7 +28,8 @@ def unplaceable(document: Mapping[str, Json]) -> list[str]:
         if not needs or target is None:
             continue
         room = sum(
-            min(int(row["resources"].get(name, 0.0) / amount) for name, amount in needs.items())
+            # Ray counts in ten-thousandths; floats may come out a little less than whole.
+            min(int(row["resources"].get(name, 0.0) / amount + 1e-6) for name, amount in needs.items())
             for row in nodes
         )
         if room < target:

@@ -25,6 +25,14 @@ def test_what_fits_is_not_mentioned() -> None:
         assert unplaceable(document(asks)) == []
 
 
+def test_shares_that_add_up_to_all_there_is_fit() -> None:
+    # 0.3 / 0.1 is a little less than 3.
+    nodes = [{"slot": name, "address": "", "state": "ALIVE", "resources": {"odd": 0.3}} for name in "abc"]
+    told = document({"odd": 0.1}, nodes=nodes)
+    told["deployments"][0]["target_replicas"] = 9
+    assert unplaceable(told) == []
+
+
 def test_what_does_not_fit_is_said_with_numbers() -> None:
     (sentence,) = unplaceable(document({"CPU": 2.0}))
     assert sentence == (
