@@ -157,7 +157,7 @@ async def test_trap_03_processes_without_a_trace_in_their_environment_are_killed
         await it.heard("head", "up")
         row = await it.grown("head", 6)
         acted = await it.ask("kill", slot="head", how="crash", grace=None)
-        assert acted["killed"] >= row["count"]
+        assert acted["killed"] >= row["count"] - 1  # one of those counted slept for 20 ms only
         assert (await it.ask("gone", sessions=[row["session"]], pids=[], limit=5))["left"] == 0
 
 
