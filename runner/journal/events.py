@@ -216,6 +216,8 @@ class FaultRecovered(Event):
     kind: ClassVar[str] = "fault_recovered"
     fault: int
     at: float
+    missing: float | None = None
+    """When it was last known not to be so yet: the recovery lies between this and `at`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,8 @@ class Fault:
     injected: float | None = None
     confirmed: bool | None = None
     healed: float | None = None
+    missing: float | None = None
+    """When the cluster was last known not to be as before yet."""
     recovered: float | None = None
 
 

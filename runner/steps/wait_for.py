@@ -106,7 +106,9 @@ async def run(arguments: WaitFor, stage: Stage) -> Json:
         from runner.journal.events import FaultRecovered
 
         fault = _fault(arguments.recovered, stage)
-        stage.journal.append(FaultRecovered(fault=fault.number, at=stage.journal.now()))
+        stage.journal.append(
+            FaultRecovered(fault=fault.number, at=stage.journal.now(), missing=fault.missing)
+        )
     return {"waited": round(stage.journal.now() - began, 6)}
 
 
@@ -182,6 +184,10 @@ def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
         if fault.before is not None and (said := recovery.remains(document, fault.before, fault.hits)):
             return said
         if fault.well is not None and (said := recovery.missing(document, fault.well)):
+            # What nobody could say is not known to be missing.
+            if recovery.processes(document, fault.well) or not document.get("unknown"):
+                assert stage.scene.observation is not None
+                fault.missing = stage.scene.observation.asked
             return said
         found = live.streaks(
             recordings, stage.scene.probes.values(), zero=stage.journal.zero, now=stage.journal.now()

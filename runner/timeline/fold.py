@@ -234,7 +234,11 @@ class _Tale:
                     number in faults and faults[number].recovered is None
                 ):
                     # A later wait for the same sees what holds since.
-                    faults[number] = replace(faults[number], recovered=event.at)
+                    known = faults[number]
+                    missing = {} if event.missing is None else {"missing_at": event.missing}
+                    faults[number] = replace(
+                        known, recovered=event.at, evidence={**known.evidence, **missing}
+                    )
                 case _:
                     pass
         return faults

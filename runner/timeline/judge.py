@@ -215,10 +215,11 @@ def _recovery(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     expected = _EXPECTED["recovery"](case)
     if fault.recovered is not None and fault.recovered <= evidence.at:
         took = fault.recovered - fault.injected
-        verdict = within(
-            Interval(0.0, took) if took <= limit["max"] else Interval(took, took), most=limit["max"]
-        )
-        return Finding(verdict, expected, f"recovered, as was seen {seconds(took)} after the fault")
+        # Recovered when seen so at the latest; at the earliest when last seen not to be.
+        missing = max(0.0, fault.evidence.get("missing_at", fault.injected) - fault.injected)
+        verdict = within(Interval(missing, took, above=missing > 0), most=limit["max"])
+        why = "" if verdict is not Verdict.UNKNOWN else f"last seen not recovered after {seconds(missing)}"
+        return Finding(verdict, expected, f"recovered, as was seen {seconds(took)} after the fault", why)
     waited = max(
         (
             at - fault.injected

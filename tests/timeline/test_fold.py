@@ -121,7 +121,7 @@ def whole(
         (5.1, step(1, "ok")),
         (5.1, step(2)),
         (8.0, events.Observation(scenario=0, asked=7.9, same_as=6)),
-        *([(8.0, events.FaultRecovered(fault=0, at=8.0))] if met else []),
+        *([(8.0, events.FaultRecovered(fault=0, at=8.0, missing=7.5))] if met else []),
         (8.1, events.WaitEnd(scenario=0, path="steps[2]", met=met, waited="recovered: fault", mismatch="" if met else "no head")),
         (8.1, step(2, "ok" if met else "unmet")),
         (12.0, step(3)),

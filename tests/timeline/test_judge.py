@@ -189,7 +189,11 @@ def test_recovery():
     case = {"recovery": {"fault": 0, "max": 3.0}}
     never = replace(FAULT, recovered=None)
     assert verdict(case, given()) is PASS
-    assert verdict({"recovery": {"fault": 0, "max": 1.0}}, given()) is FAIL
+    # Seen recovered after 2 s; when it was last seen not to be tells whether 1 s was kept.
+    late = {"recovery": {"fault": 0, "max": 1.0}}
+    assert verdict(late, given(fault=replace(FAULT, evidence={"missing_at": 3.5}))) is FAIL
+    assert verdict(late, given(fault=replace(FAULT, evidence={"missing_at": 2.5}))) is UNKNOWN
+    assert verdict(late, given()) is UNKNOWN
     assert verdict(case, given(fault=never)) is UNKNOWN
     waited = "the cluster recovered from fault"
     assert verdict(case, given(fault=never, unmet=[(5.5, waited)])) is FAIL
