@@ -17,3 +17,4 @@ class Settings(Model):
         default=None, description="What a scenario is about; nobody can compare it here."
     )
     gcs_fault_tolerance: str | None = Field(default=None, description="Likewise.")
+    environment: dict[str, str] | None = Field(default=None, description="Likewise.")

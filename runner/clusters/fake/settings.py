@@ -13,6 +13,8 @@ class Settings(Model):
     """Of each deployment that does not say how many it has."""
     gcs_fault_tolerance: str = "redis"
     """`none`: when the head dies, so do the workers."""
+    environment: dict[str, str] = {}
+    """Of no effect."""
     boot: Duration = 1.0
     deploy_delay: Duration = 2.0
     """From a configuration, or a node that is up again, to replicas that run."""

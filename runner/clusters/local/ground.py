@@ -145,6 +145,7 @@ def survey(settings: Settings) -> Ground:
         "python": ray["python"],
         "redis": redis_version(server) if server else None,
         "gcs_fault_tolerance": settings.gcs_fault_tolerance,
+        "environment": dict(settings.environment),
         "workers": settings.workers,
         "head_cpus": settings.head_cpus,
         "worker_cpus": settings.worker_cpus,

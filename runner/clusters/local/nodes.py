@@ -161,6 +161,7 @@ def _node(settings: Settings, spread: Spread, slot: str, *, runtime: str, python
     is_head = slot == "head"
     storage = settings.gcs_fault_tolerance
     environment = {
+        **settings.environment,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_prestart_worker_first_driver": "0",
         "RAY_enable_worker_prestart": "0",

@@ -42,6 +42,9 @@ class Settings(Model):
         description="Hand Serve its configuration again where the controller is gone, as KubeRay does.",
     )
     ray: Ray = Ray.model_construct()
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="Environment variables of every node, such as RAY_SERVE_... ones."
+    )
     layout: Literal["auto", "namespaces", "loopback"] = Field(
         default="auto",
         description="namespaces: every node has a network of its own; loopback: addresses 127.x.y.z.",

@@ -47,6 +47,14 @@ def test_a_blueprint_survives_its_file() -> None:
         assert blueprint.load(plan.dump()) == plan
 
 
+def test_nodes_have_the_environment_that_the_settings_give_them_but_for_what_is_ours() -> None:
+    plan = drawn(environment={"RAY_SERVE_X": "1", "RAY_USAGE_STATS_ENABLED": "1"})
+    for unit in plan.units:
+        given = unit.environment or {}
+        assert given.get("RAY_SERVE_X") == ("1" if unit.role == "node" else None)
+        assert given.get("RAY_USAGE_STATS_ENABLED") == ("0" if unit.role == "node" else None)
+
+
 def test_head_and_workers_are_started_by_the_python_that_has_ray() -> None:
     plan = drawn(workers=3)
     assert [each.slot for each in plan.units] == [
