@@ -88,6 +88,7 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
     async def work() -> Path:
         await survey(plan, args.report_dir)
         folder = made(args.report_dir, Path(plan.scenarios[0].file).stem)
+        latest(folder)
         from runner.cli.progress import Progress, diagnostics
 
         progress = Progress(folder, sys.stdout)
@@ -111,7 +112,6 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
     # Judged by what stands in the folder, so that `ftrun report` gives the same again.
     run = fold(read(folder / "journal.jsonl"), Recordings(folder))
     write(run, folder)
-    latest(folder)
     from runner.cli.progress import style
     from runner.reports.terminal import recap
 

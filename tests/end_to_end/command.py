@@ -31,6 +31,11 @@ class Finished:
         return parsed
 
 
+def adopt() -> None:
+    """Become the parent of whatever this process's descendants leave behind."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def children() -> dict[int, str]:
     """Processes whose parent is this one: orphans come here, since this process is their reaper."""
     found = {}
@@ -55,7 +60,7 @@ def ftrun(
     timeout: float = 900,
 ) -> Finished:
     """Run `ftrun ARGUMENTS`; its reports are expected in `reports`."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt()
     before = children()
     ended = subprocess.run(
         [*prefix, *program, *arguments],

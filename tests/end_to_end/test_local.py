@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, Finished, assertions, ftrun, series
+from runner.journal.events import FaultConfirmed
+from runner.journal.journal import read
+from runner.journal.samples import read_samples
+from tests.end_to_end.command import ROOT, Finished, adopt, assertions, children, ftrun, series
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1200)]
 
@@ -70,3 +76,66 @@ def test_replica_and_worker_node_scenarios_share_a_cluster_and_pass(tmp_path: Pa
     )
     assert finished.exit_code == 0
     assert [scenario["verdict"] for scenario in finished.run["scenarios"]] == ["pass", "pass"]
+
+
+def test_a_cluster_that_does_not_come_up_is_unknown_and_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text("cluster: {kind: local, environment: {PYTHONHOME: /nowhere}}\n")
+    reports = tmp_path / "reports"
+    finished = ftrun(
+        "scenarios/replica.yaml",
+        "-i",
+        str(inventory),
+        "--report-dir",
+        str(reports),
+        cwd=ROOT,
+        reports=reports,
+    )
+    assert finished.exit_code == 3
+    assert "No module named 'encodings'" in finished.output
+    assert "Traceback" not in finished.output
+    assert finished.left == []
+
+
+def test_after_sigkill_in_mid_fault_nothing_runs_and_cleanup_removes_the_rest(tmp_path: Path) -> None:
+    adopt()
+    before = set(children())
+    command = [sys.executable, "-m", "runner.cli.main"]
+    running = subprocess.Popen(
+        [*command, "scenarios/head_node.yaml", "--report-dir", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    journal = tmp_path / "latest" / "journal.jsonl"
+    while running.poll() is None and not (
+        journal.exists() and any(isinstance(event, FaultConfirmed) for event in read(journal))
+    ):
+        time.sleep(0.5)
+    assert running.poll() is None, "the run ended before its fault"
+    time.sleep(0.5)
+    killed = time.monotonic_ns()
+    running.kill()
+    running.wait()
+    until = time.monotonic() + 60
+    while set(children()) - before and time.monotonic() < until:
+        time.sleep(0.2)
+    assert set(children()) - before == set()
+    # One request a 200 ms: the last that ended was sent a period and an answer before the kill at most.
+    sent = [int(read_samples(file).sent.max()) for file in tmp_path.glob("latest/samples/0/*.samples")]
+    assert max(sent) > killed - 400_000_000
+    (folder,) = {
+        Path(str(event.arguments["runtime"]))
+        for event in read(journal)
+        if event.kind == "undo_pushed" and event.act == "close_cluster"
+    }
+    assert folder.exists()
+    cleaned = subprocess.run(
+        [*command, "cleanup", "--report-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
+    assert not folder.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from runner.language.types import Duration, Model
 
 
@@ -13,7 +15,7 @@ class Settings(Model):
     """Of each deployment that does not say how many it has."""
     gcs_fault_tolerance: str = "redis"
     """`none`: when the head dies, so do the workers."""
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     """Of no effect."""
     boot: Duration = 1.0
     deploy_delay: Duration = 2.0
