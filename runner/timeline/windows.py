@@ -172,9 +172,10 @@ def _spans(seen: Evidence, bad: npt.NDArray[np.intp], timing: Timing, t0: int, t
     end_latest = np.where(is_open, t1, np.maximum(end_earliest, np.minimum(least_done, t1)))
 
     p_sent = np.where(f > 0, seen.sent[np.maximum(f - 1, 0)], t0)
+    earliest = np.array([_last_up(seen, each, t0) for each in f.tolist()], dtype=np.int64)
     least_u = np.minimum.reduceat(seen.u[bad], first)
     start_latest = np.minimum(least_u, end_latest)
-    start_at = np.clip((p_sent + seen.sent[f]) // 2, p_sent, start_latest)
+    start_at = np.clip((p_sent + seen.sent[f]) // 2, earliest, start_latest)
 
     # A request that waited in vain says nothing of when the end came: the first right answer does.
     waited = (seen.outcome[ell] == Outcome.TIMEOUT) | (seen.u[ell] < seen.done[ell])
@@ -183,7 +184,18 @@ def _spans(seen: Evidence, bad: npt.NDArray[np.intp], timing: Timing, t0: int, t
     answered = np.concatenate((answers, [np.iinfo(np.int64).max]))[nth]
     middle = (end_earliest + seen.sent[np.minimum(g, size - 1)]) // 2
     end_at = np.clip(np.where(waited, answered, middle), end_earliest, end_latest)
-    return _Spans(first, last, is_open, p_sent, start_at, start_latest, end_earliest, end_at, end_latest)
+    return _Spans(first, last, is_open, earliest, start_at, start_latest, end_earliest, end_at, end_latest)
+
+
+def _last_up(seen: Evidence, f: int, t0: int) -> int:
+    """Give when the last good sample was sent that had ended by the sending of bad sample f.
+
+    One still under way may have been answered after the outage, and so says nothing of when that began.
+    """
+    for row in range(f - 1, -1, -1):
+        if seen.kind[row] == Class.GOOD and seen.done[row] <= seen.sent[f]:
+            return int(seen.sent[row])
+    return t0
 
 
 def _runs(bad: npt.NDArray[np.intp], dark: Flags) -> npt.NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runner.timeline.evidence import gather, timing
@@ -77,6 +77,14 @@ def counts(outage: Outage, world: World, stalls) -> bool:
 
 @thorough
 @given(worlds())
+@example(
+    World(
+        Setting(timeout=1.0, slow_after=0.25, length=14.0),
+        [Outage(2.0, 2.0205, "refused")],
+        freezes=[(2.0, 2.02)],
+        seed=1,
+    )
+)
 def test_the_truth_lies_in_every_bracket(world):
     analysis, stalls = look(world)
     (truth,) = world.outages
