@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from runner.errors import CannotRun
 from runner.language.plan import Kind
-from runner.language.types import CommandName, Duration, Model, mistake
+from runner.language.refusal import mistake
+from runner.language.types import CommandName, Duration, Model
 
 if TYPE_CHECKING:
     import random

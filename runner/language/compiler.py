@@ -18,11 +18,12 @@ from runner.language.models import ScenarioText
 from runner.language.plan import Application, Block, Catalogue, Json, Plan, ProbeSpec, Scenario, Source, Step
 from runner.language.plan import Node as PlanNode
 from runner.language.probes import SLOTS, check_endpoint, spec
+from runner.language.refusal import nearest
 from runner.language.rules import check_probes
 from runner.language.steps import Place, Steps
 from runner.language.templates import is_template
 from runner.language.text import Node, Text, plain, read, scalar
-from runner.language.types import Scope, nearest
+from runner.language.types import Scope
 from runner.language.validation import validate
 from runner.language.variables import Variables
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from runner.language.models import InventoryText
 from runner.language.plan import Inventory, Json
+from runner.language.refusal import nearest
 from runner.language.text import Node, Text, plain
-from runner.language.types import nearest
 from runner.language.validation import validate
 from runner.language.variables import Variables
 

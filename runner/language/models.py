@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from runner.language.plan import Expectation, Identity
-from runner.language.types import Duration, Model, Rate, RegexText, TemplateText, mistake
+from runner.language.refusal import mistake
+from runner.language.types import Duration, Model, Rate, RegexText, TemplateText
 
 Json = Any
 

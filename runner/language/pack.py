@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from runner.language.types import nearest
+from runner.language.refusal import nearest
 
 SUFFIXES = (".yaml", ".yml")
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from runner.errors import FtrunError
-from runner.language.types import mistake
+from runner.language.refusal import mistake
 
 Json = Any
 

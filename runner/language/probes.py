@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.language.models import ProbeDefaults, ProbeText
 from runner.language.plan import Identity, Position, ProbeSpec
-from runner.language.types import mistake, nearest
+from runner.language.refusal import mistake, nearest
 
 GROUPS = ("each-worker", "each-node")
 """Endpoints that stand for several slots."""

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from runner.language.models import IncludeText, ModifiersText
 from runner.language.plan import Block, Catalogue, Kind, Modifiers, Position, Retry, Step
 from runner.language.plan import Node as PlanNode
+from runner.language.refusal import nearest
 from runner.language.text import Json, Node, Path, Text, node_of, plain
-from runner.language.types import Scope, nearest
+from runner.language.types import Scope
 from runner.language.validation import validate
 from runner.language.variables import Variables
 

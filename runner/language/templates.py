@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError
 
 from runner.errors import FtrunError
-from runner.language.types import mistake
+from runner.language.refusal import mistake
 
 if TYPE_CHECKING:
     from jinja2 import nodes

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from runner.errors import Problem
 from runner.language.plan import Position, Source
-from runner.language.types import mistake
+from runner.language.refusal import mistake
 
 Json = Any
 Key = str | int

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
+
+from runner.language.refusal import mistake, nearest
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 """Seconds of each unit a duration may have."""
@@ -41,20 +42,6 @@ class Scope:
     faults: Collection[str] | None = None
     commands: Collection[str] | None = None
     endpoints: Collection[str] | None = None
-
-
-def mistake(code: str, message: str, help: str | None = None) -> PydanticCustomError:  # noqa: A002 (Problem's word)
-    """Give the error that refuses a value: a whole sentence, and what to do about it."""
-    # pydantic takes literal strings only, so that they can be translated; ours are sentences made here.
-    return PydanticCustomError(code, "{sentence}", {"sentence": message, "help": help})
-
-
-def nearest(word: str, words: Collection[str]) -> str | None:
-    """Give `Did you mean "x"?` for the word that looks most like this one, or None."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"Did you mean `{near[0]}`?" if near else None
 
 
 def seconds(value: Any) -> float:

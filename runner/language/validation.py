@@ -8,8 +8,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from runner.language.refusal import nearest
 from runner.language.text import Json, Node, Path, Text, plain
-from runner.language.types import Scope, nearest
+from runner.language.types import Scope
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -9,15 +9,8 @@ from pydantic import Field, model_validator
 
 from runner.errors import FtrunError, Unreachable
 from runner.language.plan import Kind, Position
-from runner.language.types import (
-    Duration,
-    EndpointName,
-    FaultName,
-    Model,
-    ProbeName,
-    TemplateText,
-    mistake,
-)
+from runner.language.refusal import mistake
+from runner.language.types import Duration, EndpointName, FaultName, Model, ProbeName, TemplateText
 from runner.steps.matching import Limit, Matching, listed
 from runner.steps.stage import TICK, Json, Stage
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from runner.language.types import JsonPathText, Model, mistake
+from runner.language.refusal import mistake
+from runner.language.types import JsonPathText, Model
 
 
 def listed(names: Sequence[str]) -> str:

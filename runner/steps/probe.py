@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from runner.errors import FtrunError
 from runner.language.plan import Kind
-from runner.language.types import Duration, Model, Scope, duration, mistake, nearest
+from runner.language.refusal import mistake, nearest
+from runner.language.types import Duration, Model, Scope, duration
 from runner.steps.stage import TICK, Json, Stage
 
 

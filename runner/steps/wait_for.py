@@ -8,16 +8,8 @@ from pydantic import Field, model_validator
 
 from runner.errors import FtrunError, Unmet, Unreachable
 from runner.language.plan import Kind
-from runner.language.types import (
-    Duration,
-    EndpointName,
-    FaultName,
-    Model,
-    ProbeName,
-    RegexText,
-    duration,
-    mistake,
-)
+from runner.language.refusal import mistake
+from runner.language.types import Duration, EndpointName, FaultName, Model, ProbeName, RegexText, duration
 from runner.steps import recovery
 from runner.steps.matching import Matching, mismatch
 from runner.steps.stage import TICK, Check, Json, Stage

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from runner.language.types import duration, nearest, seconds
+from runner.language.refusal import nearest
+from runner.language.types import duration, seconds
 
 
 @pytest.mark.parametrize(
