@@ -86,3 +86,16 @@ def series(run: dict[str, Any], probe: str) -> list[dict[str, Any]]:
 def assertions(run: dict[str, Any]) -> dict[str, str]:
     """Verdict by name, of all scenarios."""
     return {each["name"]: each["verdict"] for scenario in run["scenarios"] for each in scenario["assertions"]}
+
+
+def served_on(finished: Finished) -> None:
+    """Hold the verdict of head_node to what was measured.
+
+    In some runs Ray 2.60 lets a few requests hang that a proxy had assigned to a replica just after the head died.
+    The claim is broken then, the verdict has to say so, and nothing else may be wrong.
+    """
+    failed = sum(each["failed"] for each in series(finished.run, "workers"))
+    wrong = {name for name, verdict in assertions(finished.run).items() if verdict != "pass"}
+    assert failed <= 5
+    assert finished.exit_code == (1 if failed else 0)
+    assert wrong == ({"workers keep serving"} if failed else set())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import ROOT, assertions, ftrun
+from tests.end_to_end.command import ROOT, ftrun, served_on
 
 USER = "ftrun-test-user"
 PASSED_ON = (
@@ -107,9 +107,8 @@ def test_an_ordinary_user_installs_the_wheel_and_runs_head_node(home: Path, tmp_
         env=environment(home),
     )
     print(finished.output)
-    assert finished.exit_code == 0
+    served_on(finished)
     assert finished.left == []
     assert finished.folder is not None
     assert finished.folder.stat().st_uid == pwd.getpwnam(USER).pw_uid
-    assert set(assertions(finished.run).values()) == {"pass"}
     assert finished.run["scenarios"][0]["cluster"]["layout"] == "namespaces"

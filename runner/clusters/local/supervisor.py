@@ -270,6 +270,10 @@ class Supervisor:
 
     async def _spawn(self, question: Mapping[str, Json], writer: asyncio.StreamWriter) -> None:
         """Start a process that has the connection as stdin and stdout, and its own copy of it alone."""
+        # From the answer on, what comes is for the process: here nobody may read it, nor wait for it.
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
         await _write(writer, {"ok": True})
         handle = os.dup(writer.get_extra_info("socket").fileno())
         try:
