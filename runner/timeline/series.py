@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,20 +81,14 @@ class Track:
 
 def describe(track: Track, chart: tuple[float, float]) -> run.Series:
     """Give what reports say of a series; `chart` is the axis to draw it on."""
-    spec, stretch, analysis = track.spec, track.stretch(track.scope), track.analyse(track.scope)
+    stretch, analysis = track.stretch(track.scope), track.analyse(track.scope)
     if stretch is None or analysis is None or track.evidence is None or track.timing is None:
         return _unrecorded(track)
     bad = stretch.kind > Class.GOOD
     codes = np.where(stretch.kind == Class.SLOW, SLOW, stretch.outcome)
     late = stretch.sent - stretch.due
-    return run.Series(
-        series=track.name,
-        endpoint=str(spec.get("endpoint", "")),
-        role=str(spec.get("role", "")),
-        connection=str(spec.get("connection", "")),
-        simulated=bool(spec.get("simulated", False)),
-        url=str(spec.get("url", "")),
-        rate=float(spec.get("rate", 0.0)),
+    return replace(
+        _unrecorded(track),
         samples=len(stretch.sent),
         bad=int(np.count_nonzero(bad)),
         failed=int(np.count_nonzero(stretch.kind == Class.BAD)),
@@ -103,7 +97,6 @@ def describe(track: Track, chart: tuple[float, float]) -> run.Series:
         latency=_latency(latencies(stretch)),
         lateness=run.Lateness(*percentiles(late, 50, 99, 100)) if len(late) else None,
         resolution=analysis.resolution,
-        scope=track.scope,
         blind=analysis.blind,
         windows=analysis.windows,
         identities=track.identities(track.scope),
