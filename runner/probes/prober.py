@@ -140,10 +140,14 @@ def time_namespace() -> str:
 
 
 def slept() -> int:
-    """Give how long the machine was suspended since boot, in nanoseconds (0 where nobody counts it)."""
+    """Give how long the machine was suspended since boot, in nanoseconds (0 where nobody counts it).
+
+    Never too much, and too little only by the time this process waits between both clocks: on a busy machine
+    many milliseconds. The greatest of several readings leaves that out, unless each of them is held up.
+    """
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock()
+    return max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock() for _ in range(3))
 
 
 class Alarm:
@@ -1045,7 +1049,8 @@ class Prober:
         asleep = slept()
         if asleep - self.slept > SUSPENDED:
             self.log.write("suspend", at_ns=now, grew_ns=asleep - self.slept)
-        self.slept = asleep
+        # It never shrinks: a reading that was held up would make the next one look like a suspend.
+        self.slept = max(self.slept, asleep)
         if now - self.pinged > LEASE and not self.leaving:
             self._leave("no ping for 60 s")
         for series in self._series():

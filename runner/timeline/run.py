@@ -192,6 +192,96 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """How far a recovery had come, from the fault's injection on.
+
+    `phase` is `impact` (the first request that it cost), `detection` (somebody of the cluster said that
+    something is wrong), `mitigation` (all traffic good again), `recovery` (all members as before).
+    """
+
+    phase: str
+    after: Bracket | None
+    """Seconds after the injection; None where it did not come to that, or nobody saw it."""
+    by: str
+    """What ended it, in words; where `after` is None, why nothing is known."""
+    source: str
+    """Who said so: a series, `state`, `supervisor`, `controller`, `gcs`, ...; empty where nobody did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A bar of the recovery waterfall: something that was seen to take time, from an event to another."""
+
+    cause: str
+    """Such as `replica constructing`, `head process starting`, `restart delay`."""
+    who: str
+    """Of what, such as `replica SleepyPid 44q7diqp on worker-1`; empty where it has no name."""
+    start: float
+    end: float | None
+    """Seconds since the run's zero; None while it still lasted at the end."""
+    source: str
+    evidence: str
+    """What was said at its start and its end, verbatim."""
+    share: float
+    """Part of the fault's downtime that is put down to it: the path that the recovery waited for, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Why it took so long: the phases of one fault, and where its time went."""
+
+    fault: str
+    injected: float
+    until: float
+    """End of what is explained: full recovery, or the end of the scenario."""
+    phases: tuple[Phase, ...]
+    downtime: Mapping[str, float]
+    """Seconds of down time of each probe's worst series that began after the fault: {probe: seconds}."""
+    explained: tuple[float, float] | None
+    """The stretch whose shares are given: from the injection to the end of the longest downtime, or, where no
+    traffic was lost, to the full recovery. None where neither is known."""
+    causes: tuple[Cause, ...]
+    unexplained: float
+    """The share of `explained` for which nothing was seen; shares and this add up to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch in which a member was in one state."""
+
+    start: float
+    end: float
+    state: str
+    """`up`, `starting`, `dead`, `unknown`; `frozen` or `cut off` while a fault holds it so."""
+    says: str
+    """Ray's own word and what else is known, such as `RUNNING, process 4711`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A lane of the report: a node, a replica, a proxy, the controller, over the whole scenario."""
+
+    name: str
+    role: str
+    """`head`, `worker`, `controller`, `proxy`, `replica`, `service`"""
+    slot: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Meaningful availability of a series (NSDI 2020): the worst window of each size.
+
+    `worst` is the least share of up time that any window of that size has, as an interval: blind time may have
+    been either. It keeps one long outage apart from many short ones.
+    """
+
+    series: str
+    sizes: tuple[float, ...]
+    worst: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One scenario as it went."""
 
@@ -215,6 +305,10 @@ class Scenario:
     happenings: tuple[Happening, ...]
     cluster: Mapping[str, Json]
     """The facts of its survey."""
+    recoveries: tuple[Recovery, ...] = ()
+    """One a fault that hit."""
+    members: tuple[Member, ...] = ()
+    availability: tuple[Availability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

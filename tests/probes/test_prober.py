@@ -617,12 +617,25 @@ async def test_without_a_ping_it_stops(tmp_path: Path, folder: Path) -> None:
 
 
 async def test_a_suspended_machine_is_logged(tmp_path: Path, folder: Path) -> None:
-    copy = changed(tmp_path, "return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock()", "return clock()")
+    copy = changed(tmp_path, "time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock()", "clock()")
     async with running(folder, "-I", str(copy)) as prober:
         await asyncio.sleep(0.2)
         first = prober.logged("suspend")[0]
         assert first["grew_ns"] > 10_000_000
         assert first["at_ns"] <= time.monotonic_ns()
+
+
+def test_being_held_up_between_two_clocks_is_no_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = program.clock
+    waits = iter([0.03, 0.0, 0.03])
+
+    def held_up() -> int:
+        time.sleep(next(waits))
+        return real()
+
+    before = program.slept()
+    monkeypatch.setattr(program, "clock", held_up)
+    assert abs(program.slept() - before) < program.SUSPENDED
 
 
 # Commands
