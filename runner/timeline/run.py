@@ -272,8 +272,8 @@ class Member:
 class Availability:
     """Meaningful availability of a series (NSDI 2020): the worst window of each size.
 
-    `worst` is the least share of up time that any window of that size has: an interval, as blind time may have
-    been either. It keeps one long outage apart from many short ones.
+    `worst` is the least share of up time that any window of that size has, an interval: blind time may
+    have been either. It keeps one long outage apart from many short ones.
     """
 
     series: str
