@@ -174,9 +174,12 @@ class Execution:
         retry = node.modifiers.retry
         for number in range(1, (retry.retries if retry else 0) + 1):
             numbered = path if number == 1 else f"{path}#{number}"
+            withheld = self._stage.scene.withheld
             result, again = await self._instance(node, scope, numbered, last=False)
             if not again:
                 return result
+            # Of attempts only the last counts.
+            self._stage.scene.withheld = withheld
             assert retry is not None
             await asyncio.sleep(retry.delay)
         last = path if retry is None or not retry.retries else f"{path}#{retry.retries + 1}"
@@ -192,19 +195,21 @@ class Execution:
         result: dict[str, Json] = {"failed": False, "skipped": False}
         self._begin(node, path, scope)
         try:
-            result |= await self._within(node, scope, path, forgiven=forgiven)
-            if modifiers.retry is not None:
-                self._hold(modifiers.retry.until, modifiers.register or "result", result, scope)
+            try:
+                result |= await self._within(node, scope, path, forgiven=forgiven)
+            except Refuted as error:
+                # A verdict, not control flow: the run goes on.
+                result |= {"failed": True, "message": error.message, "verdicts": error.verdicts}
+            if modifiers.retry is not None and not (last and result["failed"]):
+                self._hold(modifiers.retry.until, modifiers.register, result, scope)
         except asyncio.CancelledError:
             self._end(path, "cancelled")
             raise
-        except Refuted as error:
-            # A verdict, not control flow: the run goes on.
-            self._end(path, "failed", error.message)
-            return {"failed": True, "skipped": False, "message": error.message}, False
         except Withheld as error:
-            self._end(path, "withheld", error.message)
-            raise
+            self._end(path, "withheld" if last else "ignored", error.message)
+            if last:
+                raise
+            return {"failed": True, "skipped": False, "message": error.message}, True
         except FtrunError as error:
             if forgiven and not self._stage.journal.broken:
                 self._end(path, "ignored", error.message)
@@ -216,16 +221,20 @@ class Execution:
         except Exception as error:
             self._end(path, "error", f"This is a bug of ftrun: {type(error).__name__}: {error}")
             raise
-        message = result.pop("message", "")
+        failed = result["failed"]
+        message = result["message"] if failed else result.pop("message", "")
         shown = None if modifiers.no_log else result
-        end = self._end(path, "ok", "" if modifiers.no_log else message, shown)
+        end = self._end(
+            path, "failed" if failed else "ok", "" if modifiers.no_log and not failed else message, shown
+        )
         # Journal first, read back; what may not be logged is known to this run alone.
         return (result if modifiers.no_log else end.result), False
 
-    def _hold(self, until: str, name: str, result: Json, scope: Scope) -> None:
+    def _hold(self, until: str, name: str | None, result: Json, scope: Scope) -> None:
         from runner.language.templates import evaluate
 
-        if not evaluate(until, {**self._variables(scope), name: result}):
+        own = {} if name is None else {name: result}
+        if not evaluate(until, {**self._variables(scope), **own}):
             raise Unmet(f"`{until}` does not hold.")
 
     async def _within(self, node: Node, scope: Scope, path: str, *, forgiven: bool) -> dict[str, Json]:

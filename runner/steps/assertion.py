@@ -185,12 +185,16 @@ async def run(arguments: Assert, stage: Stage) -> Json:
     if not after_fault and wrong:
         stage.scene.withheld = f"an assertion did not hold before it ({text})."
     if "fail" in verdicts.values():
-        raise Refuted(text)
+        raise Refuted(text, verdicts)
     return {"verdicts": verdicts, "message": text}
 
 
 class Refuted(FtrunError):
-    """A case fails. A verdict, not control flow: the run goes on."""
+    """A case fails. A verdict, not control flow: the run goes on. Holds the verdicts of all cases by name."""
+
+    def __init__(self, message: str, verdicts: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.verdicts = verdicts
 
 
 def _resolved(case: Case, number: int, stage: Stage) -> dict[str, Json]:

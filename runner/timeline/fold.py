@@ -71,7 +71,7 @@ def base(path: str) -> str:
 
 
 def _superseded(paths: Iterable[str]) -> Iterator[str]:
-    """Give the paths of attempts that were not the last.
+    """Give the paths of attempts, at a step or a block, that were not the last.
 
     Instances of a loop are numbered from the first on, further attempts from the second on.
     """
@@ -118,8 +118,13 @@ class _Tale:
         self.faults = self._faults(journal)
         self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
         self.observations = self._observations()
+        begun = {step.path for step in _all(self.own, events.StepStart)}
+        begun |= {mark.path for mark in _all(self.own, events.AssertMark)}
+        self.superseded = tuple(_superseded(begun))
         self.waits = tuple(
-            wait for wait in _all(self.own, events.WaitEnd) if wait.met or not self._pardoned(wait.path)
+            wait
+            for wait in _all(self.own, events.WaitEnd)
+            if not self._past(wait.path) and (wait.met or not self._pardoned(wait.path))
         )
 
     def scenario(self) -> run.Scenario:
@@ -178,7 +183,7 @@ class _Tale:
         # A block ends as the step in it that says why.
         told |= {step.path for step in _all(self.own, events.StepStart) if step.step == "block"}
         for step in _all(self.own, events.StepEnd):
-            if step.state == "withheld":
+            if step.state == "withheld" and not self._past(step.path):
                 yield Verdict.UNKNOWN, step.message
             if step.state == "unmet" and step.path not in told and not self._pardoned(step.path):
                 hit = any(
@@ -195,6 +200,10 @@ class _Tale:
         """Tell whether a step, or what holds it, was ignored: by ignore_errors, or for another attempt."""
         ended = _all(self.own, events.StepEnd)
         return any(f"{path}.".startswith(f"{end.path}.") for end in ended if end.state == "ignored")
+
+    def _past(self, path: str) -> bool:
+        """Tell whether it is, or stands in, an attempt that was not the last: that counts for nothing."""
+        return any(f"{path}.".startswith(f"{attempt}.") for attempt in self.superseded)
 
     # Faults and what the cluster said
 
@@ -349,7 +358,7 @@ class _Tale:
                 path=step.path,
                 name=step.name,
                 kind=step.step,
-                state=ended.state if ended else "cancelled",
+                state=self._state(ended) if ended else "cancelled",
                 file=step.file,
                 line=step.line,
                 start=step.t,
@@ -373,10 +382,19 @@ class _Tale:
                 message="",
             )
 
+    def _state(self, end: events.StepEnd) -> str:
+        """Give how a step ended; what went wrong and counts for nothing is ignored."""
+        if self._past(end.path):
+            return "ignored" if end.state in ("failed", "error", "unmet", "withheld") else end.state
+        return "ignored" if end.state in ("error", "unmet") and self._pardoned(end.path) else end.state
+
     def _skipped(self, path: str) -> bool:
         """Tell whether a plan node had no need to run: it or what holds it was skipped, or nothing failed."""
         nodes = [path[: match.start()] for match in re.finditer(r"\.|$", path)]
-        if any(end.state == "skipped" and base(end.path) in nodes for end in _all(self.own, events.StepEnd)):
+        if any(
+            end.state == "skipped" and base(end.path) in nodes and not self._past(end.path)
+            for end in _all(self.own, events.StepEnd)
+        ):
             return True
         begun = {base(step.path) for step in _all(self.own, events.StepStart)}
         ended = {base(end.path) for end in _all(self.own, events.StepEnd)}
@@ -390,11 +408,8 @@ class _Tale:
         """Give the cases of all marks, judged, then those never reached; a skipped scenario has none."""
         if self.ended is not None and self.ended.state == "skipped":
             return
-        marks = {mark.path: mark for mark in _all(self.own, events.AssertMark)}
-        superseded = set(_superseded(marks))
+        marks = {mark.path: mark for mark in _all(self.own, events.AssertMark) if not self._past(mark.path)}
         for mark in marks.values():
-            if mark.path in superseded:
-                continue
             evidence = self._evidence(mark)
             for case in mark.cases:
                 finding = judge(case, evidence)

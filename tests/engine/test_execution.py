@@ -265,3 +265,94 @@ async def test_the_plan_in_the_journal_says_what_each_assertion_claims(tmp_path:
         ("that 2 == 2", "that 2 == 2"),
     ]
     assert [each.expected for each in told.run.scenarios[0].assertions] == ["that 1 == 1", "that 2 == 2"]
+
+
+async def test_of_the_attempts_at_a_block_only_the_last_is_judged(
+    tmp_path: Path, commands: list[str]
+) -> None:
+    told = await play(
+        """
+        - deploy:
+        - probe: {start: head, steady: 1s}
+        - block:
+            - exec: flaky
+              register: flaky
+              ignore_errors: true
+            - assert: [{name: it worked, that: not flaky.failed}]
+              register: seen
+            - wait_for: {members: {workers: "{{ 2 if seen.verdicts['it worked'] == 'pass' else 9 }}"}, timeout: 1s}
+            - kill: {node: head}
+              when: not seen.failed
+              register: fault
+          register: block
+          until: not block.failed
+          retries: 5
+        - assert: [{name: the head was hit, that: fault.confirmed}]
+        """,
+        tmp_path,
+    )
+    assert commands == ["flaky"] * 3
+    scenario = told.run.scenarios[0]
+    assert [(each.step, each.verdict.value) for each in scenario.assertions] == [
+        ("steps[2]#3.block[1]", "pass"),
+        ("steps[3]", "pass"),
+    ]
+    # What went wrong in an attempt that was not the last withholds no fault, either.
+    assert len(told.all(events.FaultIntent)) == 1
+    assert told.run.exit_code == 0
+    assert told.states()["steps[2].block[2]"] == "unmet"
+    assert {step.path: step.state for step in scenario.steps}["steps[2].block[2]"] == "ignored"
+
+
+async def test_a_fault_that_an_attempt_withholds_is_tried_again_with_its_block(
+    tmp_path: Path, commands: list[str]
+) -> None:
+    told = await play(
+        """
+        - deploy:
+        - block:
+            - exec: flaky
+              register: flaky
+              ignore_errors: true
+            - assert: [{name: it worked, that: not flaky.failed}]
+            - kill: {node: head}
+              register: fault
+          register: block
+          until: not block.failed
+        """,
+        tmp_path,
+    )
+    assert [told.states()[f"steps[1]{attempt}"] for attempt in ("", "#2", "#3")] == [
+        "ignored",
+        "ignored",
+        "ok",
+    ]
+    assert told.states()["steps[1].block[2]"] == "withheld"
+    assert told.run.exit_code == 0
+
+
+async def test_an_assert_with_until_is_tried_again_and_its_last_attempt_is_the_verdict(
+    tmp_path: Path, commands: list[str]
+) -> None:
+    text = """
+        - deploy:
+        - kill: {{node: head}}
+        - pause: 1s
+        - assert: [{{name: the head is alive, state: '$.processes[?(@.slot=="head")].state', equals: up}}]
+          register: seen
+          until: seen.verdicts["the head is alive"] == "pass"
+          retries: {retries}
+          delay: 2s
+        - log: it goes on
+        """
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.mkdir(), second.mkdir()
+    told = await play(text.format(retries=20), first)
+    (judged,) = told.run.scenarios[0].assertions
+    assert judged.verdict.value == "pass"
+    assert judged.step != "steps[3]"
+    assert told.states()["steps[3]"] == "ignored"
+    told = await play(text.replace("equals: up", "equals: gone").format(retries=1), second)
+    assert told.states()["steps[3]#2"] == "failed"
+    assert said(told) == ["it goes on"]
+    assert told.run.exit_code == 1

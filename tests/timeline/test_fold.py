@@ -457,6 +457,30 @@ def test_each_instance_of_a_loop_is_judged_and_of_attempts_the_last():
     ]
 
 
+def test_of_the_attempts_at_a_block_only_the_last_counts():
+    plan = (node("steps[0]", "block"), node("steps[0].block[0]", "assert", "claim"))
+    first = (
+        (1.0, begin("steps[0]", "block")),
+        (1.0, begin("steps[0].block[0]", "assert")),
+        (1.0, mark("steps[0].block[0]", "claim", value=False)),
+        (1.0, finish("steps[0].block[0]", "failed")),
+        (1.0, finish("steps[0].block[1]", "withheld", "An assertion did not hold.")),
+        (1.0, events.WaitEnd(scenario=0, path="steps[0].block[2]", met=True, waited="x", after_fault=True)),
+        (1.0, finish("steps[0]", "ignored")),
+        (2.0, begin("steps[0]#2", "block")),
+    )
+    second = (2.0, mark("steps[0]#2.block[0]", "claim"))
+    run = fold(told(*first, second, plan=plan), Tape())
+    assert [(each.step, each.verdict.value) for each in only(run).assertions] == [
+        ("steps[0]#2.block[0]", "pass")
+    ]
+    assert (run.verdict, only(run).judged) == (Verdict.PASS, 1)
+    assert [step.state for step in only(run).steps if step.path == "steps[0].block[0]"] == ["ignored"]
+    # The last attempt did not come to it: nothing is known, whatever an earlier one saw.
+    (unreached,) = only(fold(told(*first, plan=plan), Tape())).assertions
+    assert (unreached.verdict, unreached.at) == (Verdict.UNKNOWN, None)
+
+
 def test_ignoring_errors_does_not_touch_assertions():
     run = fold(
         told(
