@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.timeline.run import Assertion, Probe, Run, Scenario, Series, Verdict, Window
+from runner.timeline.words import counted
 
 WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.UNKNOWN: "unknown"}
 
@@ -63,9 +64,7 @@ def listing(words: Iterable[str]) -> str:
 
 def outcomes(counts: Mapping[str, int]) -> str:
     """Give outcomes with the most frequent first: `refused 410, timeout 3`."""
-    return ", ".join(
-        f"{name} {number}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    )
+    return counted(counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from runner.errors import FtrunError, Unreachable
 from runner.language.plan import Kind, Position
@@ -44,6 +44,26 @@ class Percentile(Model):
     max: Duration
 
 
+ErrorClass = Literal[
+    "http_5xx", "http_4xx", "wrong_body", "refused", "reset", "eof", "unreachable", "timeout", "dns", "tls"
+]
+"""How a request may fail (docs/measuring.md). A slow one has not failed."""
+
+
+def _several(value: Any) -> Any:
+    """Read a word as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+class Errors(Model):
+    """How requests may fail, if they do."""
+
+    allow: Annotated[
+        tuple[ErrorClass, ...],
+        BeforeValidator(_several, json_schema_input_type=ErrorClass | list[ErrorClass]),
+    ] = Field(description="Error classes that a failed request may have; any other one is a fail.")
+
+
 class During(Model):
     """A part of the scope: up to the fault, from there to the recovery, or from the recovery on."""
 
@@ -58,7 +78,7 @@ class Recovery(Model):
     max: Duration
 
 
-_LIMITS = ("failed", "total", "longest", "success", "latency")
+_LIMITS = ("failed", "total", "longest", "success", "latency", "errors")
 _SUBJECTS = ("probe", "state", "ray_state", "recovery", "that")
 
 
@@ -82,6 +102,7 @@ class Case(Matching):
     longest: Lasting | None = Field(default=None, description="The longest downtime window.")
     success: Share | None = Field(default=None, description="Share of samples that are good.")
     latency: Percentile | None = None
+    errors: Errors | None = None
     during: During | None = None
     same_identities: FaultName | None = Field(
         default=None, description="A fault: who answered until its recovery answered before it, too."
@@ -111,7 +132,8 @@ class Case(Matching):
         if not limits:
             raise mistake(
                 "case",
-                "A probe needs a limit: failed, count, total, longest, success, latency or same_identities.",
+                "A probe needs a limit: failed, count, total, longest, success, latency, errors or "
+                "same_identities.",
             )
         if isinstance(self.count, int):
             raise mistake("limit", "`count` of a probe's downtime windows is a limit, such as {max: 0}.")
@@ -217,15 +239,17 @@ def _resolved(case: Case, number: int, stage: Stage) -> dict[str, Json]:
     if case.that is not None:
         from runner.language.templates import evaluate
 
-        resolved["that"] = {"text": case.that, "value": evaluate(case.that, stage.variables)}
+        try:
+            resolved["that"] = {"text": case.that, "value": evaluate(case.that, stage.variables)}
+        except FtrunError as error:
+            resolved["that"] = {"text": case.that, "value": None, "why": error.message}
     return resolved
 
 
-def _number(name: str, stage: Stage) -> int:
+def _number(name: str, stage: Stage) -> int | str:
+    """Give the number of a fault; its name where it was not injected, of which nothing is known then."""
     fault = stage.scene.fault(name)
-    if fault is None:
-        raise FtrunError(f'No fault "{name}" was injected before this assertion.')
-    return fault.number
+    return name if fault is None else fault.number
 
 
 async def _ray_state(cases: Iterable[Case], stage: Stage) -> dict[str, Json] | None:

@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from runner.journal.samples import Outcome
+from runner.timeline.evidence import Class
 from runner.timeline.matching import Finding, match
 from runner.timeline.run import Fault, Verdict
 from runner.timeline.series import Track, latencies, percentile
 from runner.timeline.verdict import Interval, merge, within
-from runner.timeline.windows import Analysis
-from runner.timeline.words import between, number, ordinal, seconds, share
+from runner.timeline.windows import Analysis, named
+from runner.timeline.words import between, counted, number, ordinal, seconds, share
 
 Json = Any
 
@@ -83,7 +87,8 @@ class _Measure:
     """How one limit is measured, and said."""
 
     noun: str
-    measure: Callable[[Track, tuple[float, float], Analysis, Mapping[str, Json]], Interval]
+    measure: Callable[[Track, tuple[float, float], Analysis, Mapping[str, Json]], Interval | None]
+    """None where there was no right answer to measure."""
     say: Callable[[float], str]
     resolved: bool
     """Whether what is shorter than the resolution escapes it."""
@@ -99,11 +104,11 @@ def _success(analysis: Analysis) -> Interval:
 
 def _latency(
     track: Track, scope: tuple[float, float], analysis: Analysis, limit: Mapping[str, Json]
-) -> Interval:
+) -> Interval | None:
     stretch = track.stretch(scope)
     ordered = latencies(stretch) if stretch is not None else None
     if ordered is None or not len(ordered):
-        raise _Unknown(f"{track.name} got no right answer")
+        return None
     return percentile(ordered, float(limit.get("percentile", 99.0)), analysis.unseen)
 
 
@@ -127,25 +132,56 @@ def _limit(name: str) -> Callable[[Mapping[str, Json], Evidence], Finding]:
         for track, scope in _parts(case, evidence):
             analysis = track.analyse(scope)
             if analysis is None or not analysis.evidence:
-                # A probe that ran twice has two series of one name.
-                verdicts[track.name] = merge((verdicts.get(track.name, Verdict.PASS), Verdict.UNKNOWN))
-                said.append(f"{track.name}: no samples")
-                continue
-            measured = how.measure(track, scope, analysis, limit)
-            verdict = within(measured, least=limit.get("min"), most=limit.get("max"))
+                verdict, text = Verdict.UNKNOWN, "no samples"
+            elif (measured := how.measure(track, scope, analysis, limit)) is None:
+                verdict, text = Verdict.UNKNOWN, "no right answer"
+            else:
+                verdict = within(measured, least=limit.get("min"), most=limit.get("max"))
+                text = between(measured, how.say)
+                if how.resolved and analysis.resolution is not None:
+                    text += f" (resolution {seconds(analysis.resolution)})"
+                text += _dark(analysis)
+            # A probe that ran twice has two series of one name.
             verdicts[track.name] = merge((verdicts.get(track.name, Verdict.PASS), verdict))
-            text = f"{track.name}: {between(measured, how.say)}"
-            if how.resolved and analysis.resolution is not None:
-                text += f" (resolution {seconds(analysis.resolution)})"
-            if analysis.blind:
-                dark = sum(each.end - each.start for each in analysis.blind)
-                causes = sorted({cause for each in analysis.blind for cause in each.causes})
-                text += f" (blind for {seconds(dark)}{': ' if causes else ''}{', '.join(causes)})"
-            said.append(text)
+            said.append(f"{track.name}: {text}")
         verdict = merge(verdicts.values())
         return Finding(verdict, _EXPECTED[name](case), "; ".join(said), _blame(verdict, verdicts))
 
     return judgement
+
+
+def _errors(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    """Judge how requests failed; what is blind can only hide more ways to fail."""
+    allowed = set(case["errors"]["allow"])
+    verdicts: dict[str, Verdict] = {}
+    said: list[str] = []
+    strange: dict[str, int] = {}
+    for track, scope in _parts(case, evidence):
+        stretch, analysis = track.stretch(scope), track.analyse(scope)
+        if stretch is None or analysis is None or not analysis.evidence:
+            verdict, text = Verdict.UNKNOWN, "no samples"
+        else:
+            failed = named(np.bincount(stretch.outcome[stretch.kind == Class.BAD]))
+            others = {name: number for name, number in failed.items() if name not in allowed}
+            unseen = analysis.failed.hi - analysis.failed.lo
+            verdict = within(Interval(sum(others.values()), sum(others.values()) + unseen), most=0)
+            text = (counted(failed) or "none failed") + _dark(analysis)
+            for name, number in others.items():
+                strange[name] = strange.get(name, 0) + number
+        verdicts[track.name] = merge((verdicts.get(track.name, Verdict.PASS), verdict))
+        said.append(f"{track.name}: {text}")
+    verdict = merge(verdicts.values())
+    why = _blame(verdict, verdicts) + (f" by {counted(strange)}" if strange else "")
+    return Finding(verdict, _EXPECTED["errors"](case), "; ".join(said), why)
+
+
+def _dark(analysis: Analysis) -> str:
+    """Say for how long nothing is known, and why; nothing where all is."""
+    if not analysis.blind:
+        return ""
+    dark = sum(each.end - each.start for each in analysis.blind)
+    causes = sorted({cause for each in analysis.blind for cause in each.causes})
+    return f" (blind for {seconds(dark)}{': ' if causes else ''}{', '.join(causes)})"
 
 
 def _blame(verdict: Verdict, verdicts: Mapping[str, Verdict]) -> str:
@@ -185,9 +221,9 @@ def _parts(case: Mapping[str, Json], evidence: Evidence) -> list[Part]:
 # Faults
 
 
-def _fault(number: int, evidence: Evidence) -> Fault:
-    """Give a fault that is known to have hit."""
-    fault = evidence.faults.get(number)
+def _fault(number: int | str, evidence: Evidence) -> Fault:
+    """Give a fault that is known to have hit; one that was not injected stands with its name."""
+    fault = evidence.faults.get(number) if isinstance(number, int) else None
     if fault is None or fault.injected is None:
         raise _Unknown(f"the fault {fault.name if fault else number} was not injected")
     if not fault.confirmed:
@@ -243,9 +279,11 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     expected = _EXPECTED["same_identities"](case)
     whole = {key: value for key, value in case.items() if key != "during"}
     parts = _parts(whole, evidence) if case.get("probe") else []
+    hidden = 0
     if any(track.spec.get("identity") for track, _ in parts):
         who = _who_answered(parts, before), _who_answered(parts, during)
         noun, note = "identities that answered", ""
+        hidden = sum(_unseen(part, during) for part in parts)
     else:
         who = _replicas_seen(evidence, before), _replicas_seen(evidence, during)
         noun, note = (
@@ -259,7 +297,23 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     new = sorted(who[1] - who[0])
     actual = f"{len(who[0])} {noun} before the fault, {len(who[1])} from it to the recovery, "
     actual += f"{len(new)} of them new: {', '.join(new[:10])}" if new else "none of them new"
+    if hidden and not new:
+        # What nobody saw, or said no name, may be a new one.
+        return Finding(
+            Verdict.UNKNOWN, expected, actual, f"who answered {number(hidden)} more requests is not known"
+        )
     return Finding(Verdict.FAIL if new else Verdict.PASS, expected, actual, note)
+
+
+def _unseen(part: Part, when: tuple[float, float]) -> int:
+    """Count the requests of a series that may have been answered in that time, nobody knows by whom."""
+    track, scope = part[0], (max(part[0].began, when[0]), min(part[1][1], when[1]))
+    stretch = track.stretch(scope) if scope[0] < scope[1] else None
+    analysis = track.analyse(scope) if stretch is not None else None
+    if stretch is None or analysis is None:
+        return 0
+    nameless = np.count_nonzero((stretch.outcome == Outcome.OK) & (stretch.who == 0))
+    return analysis.unseen + int(nameless)
 
 
 def _who_answered(parts: Iterable[Part], when: tuple[float, float]) -> set[str]:
@@ -303,12 +357,13 @@ def _that(case: Mapping[str, Json], _evidence: Evidence) -> Finding:
     that = case["that"]
     value = that.get("value")
     if value is None:
-        raise _Unknown("the expression gave nothing")
+        raise _Unknown(that.get("why") or "the expression gave nothing")
     return Finding(Verdict.PASS if value else Verdict.FAIL, _EXPECTED["that"](case), f"it is {value!r}")
 
 
 _JUDGEMENTS: Mapping[str, Callable[[Mapping[str, Json], Evidence], Finding]] = {
     **{name: _limit(name) for name in _MEASURES},
+    "errors": _errors,
     "same_identities": _same_identities,
     "recovery": _recovery,
     "state": _state,
@@ -334,15 +389,26 @@ def _expect(name: str) -> Callable[[Mapping[str, Json]], str]:
             for bound, word in (("min", "least"), ("max", "most"))
             if limit.get(bound) is not None
         ]
-        place = "".join(f" {case[key]}" for key in ("endpoint", "connection") if case.get(key))
-        phase = f" {case['during']['phase']} the fault" if case.get("during") else ""
-        return f"{noun} of {case['probe']}{place}{phase} {' and '.join(bounds)}"
+        return f"{noun} of {_of(case)} {' and '.join(bounds)}"
 
     return sentence
 
 
+def _of(case: Mapping[str, Json]) -> str:
+    """Give what a case looks at: `users head new during the fault`."""
+    place = "".join(f" {case[key]}" for key in ("endpoint", "connection") if case.get(key))
+    phase = f" {case['during']['phase']} the fault" if case.get("during") else ""
+    return f"{case['probe']}{place}{phase}"
+
+
+def _expect_errors(case: Mapping[str, Json]) -> str:
+    allowed = " or ".join(case["errors"]["allow"])
+    return f"requests of {_of(case)} fail " + (f"by {allowed} only" if allowed else "not at all")
+
+
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
     **{name: _expect(name) for name in _MEASURES},
+    "errors": _expect_errors,
     "same_identities": lambda _: "who answers from the fault to the recovery answered before it",
     "recovery": lambda case: f"recovered at most {seconds(case['recovery']['max'])} after the fault",
     "that": lambda case: str(case["that"].get("text", "")),

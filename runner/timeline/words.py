@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from runner.timeline.verdict import Interval
 
@@ -34,6 +34,12 @@ def ordinal(percent: float) -> str:
         {"1": "st", "2": "nd", "3": "rd"}.get(text[-1], "th") if text[-2:] not in ("11", "12", "13") else "th"
     )
     return text + ending
+
+
+def counted(numbers: Mapping[str, int]) -> str:
+    """Give how many there are of what, the most frequent first: `refused 410, timeout 3`."""
+    ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {number}" for name, number in ordered)
 
 
 def between(measured: Interval, say: Callable[[float], str]) -> str:

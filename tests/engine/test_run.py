@@ -444,3 +444,34 @@ async def test_what_a_cluster_cannot_do_is_said_before_anything_starts(tmp_path:
         await survey(plan_of("- exec: ls\n", allow=[]), tmp_path)
     assert [problem.code for problem in refused.value.problems] == ["not-allowed"]
     assert refused.value.problems[0].line
+
+
+async def test_what_an_assertion_cannot_be_asked_about_is_unknown_and_the_others_are_judged(
+    tmp_path: Path,
+) -> None:
+    told = await play(
+        """
+        - deploy:
+        - probe: {start: head, steady: 1s}
+        - log: hello
+          register: hello
+        - kill: {node: head}
+          register: fault
+        - kill: {node: head}
+          register: other
+          when: fault.injected < 0
+        - assert:
+            - {name: no such thing, that: hello.nothing.more > 1}
+            - {name: never hit, probe: head, same_identities: other}
+            - {name: hit, that: fault.confirmed}
+        """,
+        tmp_path,
+    )
+    found = {each.name: each for each in told.run.scenarios[0].assertions}
+    assert {name: each.verdict.value for name, each in found.items()} == {
+        "no such thing": "unknown",
+        "never hit": "unknown",
+        "hit": "pass",
+    }
+    assert "nothing" in found["no such thing"].why
+    assert found["never hit"].why == "the fault other was not injected"

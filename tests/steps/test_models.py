@@ -38,6 +38,8 @@ def validated(kind: str, value: Any) -> dict[str, Any]:
         ("assert", [{"probe": "p", "count": {"max": 1}, "total": {"max": "2s"}}],
          {"cases": [{"probe": "p", "count": {"max": 1}, "total": {"max": 2.0}}]}),
         ("assert", [{"state": "$.nodes", "equals": None}], {"cases": [{"state": "$.nodes", "equals": None}]}),
+        ("assert", [{"probe": "p", "errors": {"allow": "reset"}}],
+         {"cases": [{"probe": "p", "errors": {"allow": ["reset"]}}]}),
     ],
 )  # fmt: skip
 def test_what_is_accepted(kind: str, value: Any, said: dict[str, Any]) -> None:
@@ -65,6 +67,8 @@ def test_what_is_accepted(kind: str, value: Any, said: dict[str, Any]) -> None:
         ("assert", [{"probe": "p", "failed": {"max": 0}, "equals": 1}], "goes with `state`"),
         ("assert", [{"state": "$.nodes", "equals": 1, "count": 1}], "given: equals and count"),
         ("assert", [{"state": "$.nodes", "count": 1, "failed": {"max": 0}}], "name it with `probe`"),
+        ("assert", [{"probe": "p", "errors": {"allow": ["slow"]}}], "Input should be 'http_5xx'"),
+        ("assert", [{"that": "1", "errors": {"allow": ["reset"]}}], "name it with `probe`"),
         ("assert", [{"state": "nodes", "count": 1}], "does not start at the document"),
     ],
 )

@@ -19,8 +19,14 @@ PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 WHO = {0: "", 1: "pid 1", 2: "pid 2", 3: "pid 3"}
 
 
+FAILURES = {"b": Outcome.REFUSED, "5": Outcome.HTTP_5XX, "r": Outcome.RESET}
+
+
 def track(letters: str, who: str = "", *, name: str = "worker-1/new", identity: object = "body") -> Track:
-    """Give a series at 10/s: g good (1 ms), s slow (700 ms), b refused, - never sent; who by sample, a digit each."""
+    """Give a series at 10/s, a letter each; who by sample, a digit each.
+
+    g good (1 ms), s slow (700 ms), b refused, 5 an error 5xx, r reset, - never sent.
+    """
     there = [n for n, letter in enumerate(letters) if letter != "-"]
     sent = [ORIGIN + n * 100_000_000 for n in there]
     samples = table(
@@ -29,7 +35,7 @@ def track(letters: str, who: str = "", *, name: str = "worker-1/new", identity: 
         sent,
         sent,
         [at + (700 if letters[n] == "s" else 1) * 1_000_000 for n, at in zip(there, sent, strict=True)],
-        [Outcome.REFUSED if letters[n] == "b" else Outcome.OK for n in there],
+        [FAILURES.get(letters[n], Outcome.OK) for n in there],
         [int(who[n]) for n in there] if who else None,
     )
     endpoint, connection = name.split("/")
@@ -142,6 +148,38 @@ def test_success_and_latency_count_what_was_not_seen_both_ways():
     )
 
 
+def test_a_series_without_a_right_answer_hides_no_failure_of_another():
+    case = {"probe": "p", "latency": {"percentile": 99, "max": 0.0001}}
+    finding = judge(case, given(track("b" * 60), track(GOOD, name="w/new")))
+    assert finding.verdict is FAIL
+    assert finding.actual.startswith("worker-1/new: no right answer; ")
+    assert finding.why == "failed on w/new"
+
+
+def test_error_classes_that_are_not_allowed_fail_and_are_named():
+    case = {"probe": "p", "errors": {"allow": ["refused", "reset"]}}
+    assert verdict(case, given(track(GOOD))) is PASS
+    assert verdict(case, given(track("gggbbrgggs" * 6))) is PASS
+    other = track("ggg55b" * 10, name="w/new")
+    finding = judge(case, given(track(DOWN), other))
+    assert finding.verdict is FAIL
+    assert finding.expected == "requests of p fail by refused or reset only"
+    assert finding.actual == "worker-1/new: refused 5; w/new: http_5xx 20, refused 10"
+    assert finding.why == "failed on w/new by http_5xx 20"
+    assert judge({**case, "errors": {"allow": []}}, given(track(DOWN))).verdict is FAIL
+    assert verdict({**case, "endpoint": "worker-1"}, given(track(DOWN), other)) is PASS
+    assert verdict({**case, "during": {"fault": 0, "phase": "before"}}, given(other)) is FAIL
+
+
+def test_blind_time_can_only_hide_more_ways_to_fail():
+    case = {"probe": "p", "errors": {"allow": ["refused"]}}
+    blind = "g" * 20 + "-" * 10 + "g" * 15 + "{}" + "g" * 14
+    assert verdict(case, given(track(blind.format("g")))) is UNKNOWN
+    assert verdict(case, given(track(blind.format("b")))) is UNKNOWN
+    assert verdict(case, given(track(blind.format("5")))) is FAIL
+    assert "blind for 1.1 s" in judge(case, given(track(blind.format("5")))).actual
+
+
 def test_a_slow_answer_counts_in_latency_and_not_as_failed():
     slow = track("g" * 30 + "s" + "g" * 29)
     assert verdict({"probe": "p", "failed": {"max": 0}}, given(slow)) is PASS
@@ -160,6 +198,29 @@ def test_same_identities():
     assert verdict(case, given(track(GOOD, "1" * 60), track(GOOD, "2" * 20 + "1" * 40, name="w/new"))) is PASS
     assert verdict(case, given(track(GOOD, "0" * 60))) is UNKNOWN
     assert verdict(case, given(track("g" * 20 + "b" * 40, "1" * 60))) is UNKNOWN
+
+
+def test_who_answered_in_blind_time_or_said_no_name_may_be_a_new_one():
+    case = {"probe": "p", "same_identities": 0}
+    blind = "g" * 20 + "g" * 5 + "-" * 10 + "g" * 25
+    finding = judge(case, given(track(blind, "1" * 60)))
+    assert finding.verdict is UNKNOWN
+    assert finding.why == "who answered 10 more requests is not known"
+    assert (
+        verdict(case, given(track(blind, "1" * 40 + "2" * 20), fault=replace(FAULT, recovered=5.0))) is FAIL
+    )
+    assert verdict(case, given(track(GOOD, "1" * 25 + "0" + "1" * 34))) is UNKNOWN
+    assert verdict(case, given(track("g" * 45 + "-" * 10 + "g" * 5, "1" * 60))) is PASS
+
+
+def test_a_fault_that_was_never_injected_stands_with_its_name_and_leaves_it_unknown():
+    for case in (
+        {"probe": "p", "failed": {"max": 0}, "during": {"fault": "gone", "phase": "before"}},
+        {"probe": "p", "same_identities": "gone"},
+        {"recovery": {"fault": "gone", "max": 60.0}},
+    ):
+        finding = judge(case, given(track(GOOD, "1" * 60)))
+        assert (finding.verdict, finding.why) == (UNKNOWN, "the fault gone was not injected")
 
 
 def document(*replicas: str, unknown: tuple[str, ...] = ()) -> dict:
@@ -212,6 +273,8 @@ def test_ray_state_and_expressions():
     assert verdict({"that": {"text": "x > 1", "value": 2}}, given()) is PASS
     assert verdict({"that": {"text": "x > 1", "value": 0}}, given()) is FAIL
     assert verdict({"that": {"text": "x > 1", "value": None}}, given()) is UNKNOWN
+    failed = {"text": "x.y > 1", "value": None, "why": "x has no y"}
+    assert judge({"that": failed}, given()).why == "x has no y"
     assert verdict({"name": "nothing"}, given()) is UNKNOWN
 
 
