@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, HelpFormatter
+from functools import partial
 from types import ModuleType
 
 
@@ -21,7 +22,9 @@ def main(argv: list[str]) -> int:
 def _check(argv: list[str]) -> int:
     from runner.cli.options import add_selection, plan_of
 
-    parser = ArgumentParser(prog="ftrun check", description=__doc__)
+    # Without a width, argparse asks for the terminal's at each option, and imports shutil for that.
+    layout = partial(HelpFormatter, width=98)
+    parser = ArgumentParser(prog="ftrun check", description=__doc__, formatter_class=layout)
     add_selection(parser)
     plan = plan_of(parser.parse_args(argv))
     for scenario in plan.scenarios:
