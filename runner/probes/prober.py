@@ -64,6 +64,7 @@ OPENED = 8
 """The flag of a record whose request opened a connection."""
 
 MS = 1_000_000
+SECOND = 1000 * MS
 TICK = 20 * MS
 STALL = 50 * MS
 LATEST = 20 * MS
@@ -148,6 +149,26 @@ def slept() -> int:
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0
     return max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock() for _ in range(3))
+
+
+def held_back() -> Dict[str, int]:
+    """Give how long, in nanoseconds, this process waited for a processor and the machine for its host so far.
+
+    `run_delay`: /proc/self/schedstat; `steal`: /proc/stat, of all processors together. What the system does
+    not count is left out.
+    """
+    found = {}
+    try:
+        with open("/proc/self/schedstat", "rb") as file:
+            found["run_delay"] = int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        with open("/proc/stat", "rb") as file:
+            found["steal"] = int(file.readline().split()[8]) * 1000 * MS // os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        pass
+    return found
 
 
 class Alarm:
@@ -984,6 +1005,9 @@ class Prober:
         """All time lost in stalls so far."""
         self.woke = self.pinged = clock()
         self.slept = slept()
+        self.held = held_back()
+        self.looked = clock()
+        """When `held` was read."""
         self.ticked = 0
         self.commands = b""
         self.alarm = Alarm(loop, self._wake)
@@ -1015,6 +1039,7 @@ class Prober:
             return
         self.stalled += gap
         self.log.write("stall", start_ns=now - gap, end_ns=now)
+        self._look(now, gap)
         # Two turns of the loop hold one whole look at the sockets: what came meanwhile is served first.
         self.loop.call_soon(self.loop.call_soon, self._work)
 
@@ -1035,6 +1060,15 @@ class Prober:
             self._tick(now)
         self.alarm.set(coming)
 
+    def _look(self, now: int, stall: int = 0) -> None:
+        """Log who held this process back for the better part of a stall that ended now."""
+        held, self.looked = held_back(), now
+        for cause, total in held.items():
+            grew = total - self.held.get(cause, total)
+            if stall and grew > stall // 2:
+                self.log.write(cause, start_ns=now - stall, end_ns=now, grew_ns=grew)
+        self.held = held
+
     def _series(self) -> List[Series]:
         return [series for each in self.probes.values() for series in each]
 
@@ -1051,6 +1085,8 @@ class Prober:
             self.log.write("suspend", at_ns=now, grew_ns=asleep - self.slept)
         # It never shrinks: a reading that was held up would make the next one look like a suspend.
         self.slept = max(self.slept, asleep)
+        if now - self.looked > SECOND:
+            self._look(now)
         if now - self.pinged > LEASE and not self.leaving:
             self._leave("no ping for 60 s")
         for series in self._series():

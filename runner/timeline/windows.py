@@ -261,15 +261,20 @@ def _blind(
         "local errors": _overlapped(cells, voids, voids + 1),
         "no stop": (cells.end == t1) & (not stopped),
     }
-    capped = [entry for entry in log.others if entry.get("kind") == "capped"]
     pings = sorted(int(entry["p_ns"]) for entry in log.others if entry.get("kind") == "ping")
-    for cause, stretches in {
-        "forwarder stall": sorted(
+
+    def logged(kind: str) -> list[tuple[int, int]]:
+        return sorted(
             (int(entry["start_ns"]), int(entry["end_ns"]))
             for entry in log.others
-            if entry.get("kind") == "deaf"
-        ),
-        "in-flight cap": sorted((int(entry["start_ns"]), int(entry["end_ns"]) + 1) for entry in capped),
+            if entry.get("kind") == kind
+        )
+
+    for cause, stretches in {
+        "run delay": logged("run_delay"),
+        "steal": logged("steal"),
+        "forwarder stall": logged("deaf"),
+        "in-flight cap": [(start, end + 1) for start, end in logged("capped")],
         "suspend": [(at, at + 1) for at in sorted(_suspends(log))],
         "unanswered pings": [(one, two) for one, two in pairwise(pings) if two - one > SILENCE],
     }.items():

@@ -503,6 +503,7 @@ async def test_after_a_stall_sockets_are_served_before_anything_else() -> None:
     prober: Any = program.Prober.__new__(program.Prober)
     prober.loop = asyncio.get_running_loop()
     prober.log = SimpleNamespace(write=lambda kind, **_: done.append(kind))
+    prober.held = {}
     prober.woke, prober.stalled = program.clock() - 100 * program.MS, 0
     prober._work = lambda: done.append("work")
     here, there = socket.socketpair()
@@ -623,6 +624,27 @@ async def test_a_suspended_machine_is_logged(tmp_path: Path, folder: Path) -> No
         first = prober.logged("suspend")[0]
         assert first["grew_ns"] > 10_000_000
         assert first["at_ns"] <= time.monotonic_ns()
+
+
+def test_who_held_it_back_for_most_of_a_stall_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    ms = 1_000_000
+    lines: list[tuple[str, dict[str, int]]] = []
+    prober = SimpleNamespace(
+        held={"run_delay": 5 * ms, "steal": 10 * ms},
+        looked=0,
+        log=SimpleNamespace(write=lambda kind, **fields: lines.append((kind, fields))),
+    )
+    monkeypatch.setattr(program, "held_back", lambda: {"run_delay": 75 * ms, "steal": 20 * ms})
+    program.Prober._look(prober, 1000 * ms, 100 * ms)  # type: ignore[arg-type]
+    assert lines == [("run_delay", {"start_ns": 900 * ms, "end_ns": 1000 * ms, "grew_ns": 70 * ms})]
+    program.Prober._look(prober, 1100 * ms, 100 * ms)  # type: ignore[arg-type]
+    assert len(lines) == 1
+
+
+def test_it_reads_what_the_system_counts() -> None:
+    first = program.held_back()
+    assert set(first) <= {"run_delay", "steal"}
+    assert all(program.held_back()[cause] >= value for cause, value in first.items())
 
 
 def test_being_held_up_between_two_clocks_is_no_suspend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,10 +250,22 @@ def test_the_causes_of_blind_cells_are_named():
         who={},
         detail={},
         stops={},
-        others=({"kind": "capped", "start_ns": ORIGIN + 250 * ms, "end_ns": ORIGIN + 300 * ms, "count": 6},),
+        others=(
+            {
+                "kind": "run_delay",
+                "start_ns": ORIGIN + 10 * ms,
+                "end_ns": ORIGIN + 200 * ms,
+                "grew_ns": 180 * ms,
+            },
+            {"kind": "capped", "start_ns": ORIGIN + 250 * ms, "end_ns": ORIGIN + 300 * ms, "count": 6},
+        ),
     )
     analysis = tell(row, log=log, stopped=False)
-    assert [each.causes for each in analysis.blind] == [("stall",), ("in-flight cap",), ("no stop",)]
+    assert [each.causes for each in analysis.blind] == [
+        ("stall", "run delay"),
+        ("in-flight cap",),
+        ("no stop",),
+    ]
 
 
 def test_pings_without_an_answer_are_a_cause():
