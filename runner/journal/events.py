@@ -275,6 +275,8 @@ class WaitEnd(Event):
     waited: str
     mismatch: str = ""
     after_fault: bool = True
+    known: Mapping[str, Json] | None = None
+    """Why it is known not to be met: issue, until, ray."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,23 +95,33 @@ def _cases(scenario: Scenario) -> Iterator[Case]:
         yield Case(scenario.name, "scenario", scenario.file, scenario.line, scenario.end - scenario.start)
 
 
+_TAGS = {
+    Verdict.FAIL: ("failure", "assertion"),
+    Verdict.KNOWN: ("skipped", "known"),
+    Verdict.UNKNOWN: ("error", "unknown"),
+}
+"""The element of a case that did not pass, and its type."""
+
+
 def _judged(scenario: Scenario, assertion: Assertion) -> Case:
     # The case names scenario and host, then the assertion: histories join on class and name together.
     classname = assertion.case.removesuffix(assertion.name).rstrip(" /:|") or scenario.name
     base = Case(classname, assertion.name, assertion.file, assertion.line)
     if assertion.verdict is Verdict.PASS:
         return base
-    failed = assertion.verdict is Verdict.FAIL
     said = f"expected {assertion.expected}, was {assertion.actual}"
+    if assertion.known is not None and assertion.verdict is not Verdict.UNKNOWN:
+        said = f"{assertion.known.says}; {said}"
+    tag, kind = _TAGS[assertion.verdict]
     return Case(
         classname,
         assertion.name,
         assertion.file,
         assertion.line,
         0.0,
-        "failure" if failed else "error",
-        "assertion" if failed else "unknown",
-        said if failed else f"unknown: {assertion.why or said}",
+        tag,
+        kind,
+        f"unknown: {assertion.why or said}" if assertion.verdict is Verdict.UNKNOWN else said,
         "\n".join(
             f"{label} {text}"
             for label, text in (
@@ -133,6 +143,10 @@ def _step(scenario: Scenario, step: Step) -> Case | None:
     tag = ""
     if step.state == "unmet" and scenario.verdict is not Verdict.PASS:
         tag = "failure" if after_fault and scenario.verdict is Verdict.FAIL else "error"
+    elif step.state == "known" and step.known is not None:
+        tag = "skipped"
+    elif step.state == "failed" and step.known is not None:
+        tag = "failure"
     elif step.state in ("failed", "error") and scenario.state == "error" and step.kind != "assert":
         tag = "error"
     elif not (step.kind == "wait_for" and step.state == "ok" and after_fault):
@@ -207,7 +221,8 @@ def _add_case(suite: ET.Element, case: Case) -> None:
         return
     message = clean(case.message) or case.kind
     what = {"message": message} if case.tag == "skipped" else {"type": clean(case.kind), "message": message}
-    ET.SubElement(element, case.tag, what).text = clean(case.detail) or None
+    detail = clean(case.detail) if case.tag != "skipped" else ""  # which may hold no text
+    ET.SubElement(element, case.tag, what).text = detail or None
 
 
 def _counts(cases: list[Case]) -> dict[str, str]:

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from runner.timeline.run import Assertion, Probe, Run, Scenario, Series, Verdict, Window
 from runner.timeline.words import counted
 
-WORDS = {Verdict.PASS: "passed", Verdict.FAIL: "failed", Verdict.UNKNOWN: "unknown"}
+WORDS = {
+    Verdict.PASS: "passed",
+    Verdict.KNOWN: "known",
+    Verdict.FAIL: "failed",
+    Verdict.UNKNOWN: "unknown",
+}
 
 _CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
@@ -149,8 +154,8 @@ def say_probes(scenario: Scenario) -> str:
 
 
 def tally(scenario: Scenario) -> dict[Verdict, int]:
-    """Count the assertions of each verdict: passed, failed, unknown."""
-    every = (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN)
+    """Count the assertions of each verdict: passed, known, failed, unknown."""
+    every = (Verdict.PASS, Verdict.KNOWN, Verdict.FAIL, Verdict.UNKNOWN)
     return {verdict: sum(each.verdict is verdict for each in scenario.assertions) for verdict in every}
 
 
@@ -175,12 +180,17 @@ def say_scenario(scenario: Scenario) -> str:
             names = [_quoted(each) for each in chosen]
             said = listing(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
             told.append(f"{WORDS[verdict].capitalize()}: {said}.")
-    if not told and scenario.assertions:
+    counted = tally(scenario)
+    if not told and counted[Verdict.PASS]:
+        others = " other" if counted[Verdict.KNOWN] else ""
         told.append(
-            "The one assertion holds."
-            if len(scenario.assertions) == 1
-            else f"All {len(scenario.assertions)} assertions hold."
+            f"The one{others} assertion holds."
+            if counted[Verdict.PASS] == 1
+            else f"All {counted[Verdict.PASS]}{others} assertions hold."
         )
+    for each in scenario.assertions:
+        if each.verdict is Verdict.KNOWN and each.known is not None:
+            told.insert(0, f"Known: {_quoted(each)} fails ({each.known.issue}).")
     return " ".join(part for part in (*told, say_probes(scenario)) if part)
 
 

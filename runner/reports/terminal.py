@@ -21,6 +21,7 @@ TONES = {
     "unmet": "bad",
     "error": "bad",
     "unknown": "open",
+    "known": "open",
     "interrupted": "open",
     "killed": "open",
     "withheld": "open",

@@ -52,11 +52,19 @@ class Stage:
     forgiven: bool = False
     """An unmet wait of this instance counts for nothing: it is tried again, or its errors are ignored."""
 
-    async def until(self, check: Check, *, timeout: float, waited: str, tick: float | None = None) -> None:
+    async def until(
+        self,
+        check: Check,
+        *,
+        timeout: float,
+        waited: str,
+        tick: float | None = None,
+        known: Mapping[str, Json] | None = None,
+    ) -> None:
         """Wait until `check` misses nothing; it is asked after every event, and every `tick` seconds.
 
-        Journals how the wait ended. Raises Unmet with the last mismatch; a check may raise it itself, where
-        waiting longer is in vain.
+        Journals how the wait ended, and why that is known. Raises Unmet with the last mismatch; a check may
+        raise it itself, where waiting longer is in vain.
         """
         deadline = self.journal.now() + timeout
         try:
@@ -67,13 +75,13 @@ class Stage:
                 await self.scene.changed(min(left, tick or left))
         except Unmet as error:
             if not self.forgiven:
-                self._ended(waited, met=False, mismatch=error.message)
+                self._ended(waited, met=False, mismatch=error.message, known=known)
             raise Unmet(
                 f"Waited for {waited}, {duration(timeout)} at most, and saw last: {error.message}"
             ) from error
-        self._ended(waited, met=True)
+        self._ended(waited, met=True, known=known)
 
-    def _ended(self, waited: str, *, met: bool, mismatch: str = "") -> None:
+    def _ended(self, waited: str, *, met: bool, known: Mapping[str, Json] | None, mismatch: str = "") -> None:
         from runner.journal.events import WaitEnd
 
         self.journal.append(
@@ -84,5 +92,6 @@ class Stage:
                 waited=waited,
                 mismatch=mismatch,
                 after_fault=bool(self.scene.faults),
+                known=known,
             )
         )

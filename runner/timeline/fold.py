@@ -17,6 +17,7 @@ from runner.journal.samples import ProberLog, Samples
 from runner.timeline import run
 from runner.timeline.evidence import Stall, gather, timing
 from runner.timeline.judge import Evidence, Observed, judge
+from runner.timeline.known import day, excused, version
 from runner.timeline.run import Verdict
 from runner.timeline.series import Track, describe
 from runner.timeline.verdict import exit_code, merge, of_run
@@ -110,10 +111,12 @@ class _Tale:
         self.began = began
         self.zero = round(start.monotonic * 1e9)
         self.inventory = start.inventory.get("name", "")
+        self.today = day(start.wall)
         self.recordings = recordings
         self.log = recordings.prober(number)
         self.own = tuple(event for event in journal if getattr(event, "scenario", None) == number)
         self.ended = next(_all(self.own, events.ScenarioEnd), None)
+        self.facts = next((facts.document for facts in _all(self.own, events.Facts)), {})
         self.end = self.ended.t if self.ended else max(event.t for event in journal)
         self.faults = self._faults(journal)
         self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
@@ -134,7 +137,6 @@ class _Tale:
         judged = sum(each.verdict is not Verdict.UNKNOWN for each in assertions)
         judged += sum(wait.after_fault for wait in self.waits)
         reasons = list(self._reasons(state, judged))
-        facts = next(_all(self.own, events.Facts), None)
         axis = (self.began.t, self.end)
         return run.Scenario(
             name=self.began.name,
@@ -164,7 +166,7 @@ class _Tale:
                 run.Happening(at=event.at, source=event.source, slot=event.slot, text=event.text)
                 for event in _all(self.own, events.ClusterEvent)
             ),
-            cluster=facts.document if facts else {},
+            cluster=self.facts,
         )
 
     def _reasons(self, state: str, judged: int) -> Iterator[tuple[Verdict, str]]:
@@ -172,13 +174,15 @@ class _Tale:
         if state != "finished":
             yield Verdict.UNKNOWN, (self.ended.message if self.ended else "") or f"The scenario was {state}."
         for wait in self.waits:
-            if not wait.met:
-                said = bool(wait.mismatch) and self.ended is not None and wait.mismatch in self.ended.message
-                text = f"Waited in vain for {wait.waited}" + (f": {wait.mismatch}" if wait.mismatch else "")
-                yield (
-                    Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN,
-                    "" if said and state != "finished" else text,
-                )
+            verdict, known = self._waited(wait)
+            if wait.met and verdict is Verdict.PASS:
+                continue
+            said = bool(wait.mismatch) and self.ended is not None and wait.mismatch in self.ended.message
+            text = f"Waited {'' if wait.met else 'in vain '}for {wait.waited}"
+            text += f": {wait.mismatch}" if wait.mismatch else ""
+            if known is not None:
+                text += f" ({known.says})"
+            yield verdict, "" if said and state != "finished" and known is None else text
         told = {wait.path for wait in _all(self.own, events.WaitEnd)}
         # A block ends as the step in it that says why.
         told |= {step.path for step in _all(self.own, events.StepStart) if step.step == "block"}
@@ -195,6 +199,18 @@ class _Tale:
                 yield Verdict.UNKNOWN, f"The fault {fault.name} was not confirmed."
         if state == "finished" and not judged:
             yield Verdict.UNKNOWN, "Nothing was judged."
+
+    def _waited(self, wait: events.WaitEnd) -> tuple[Verdict, run.Known | None]:
+        """Give the verdict of a wait: one that was not met fails after a fault only."""
+        verdict = Verdict.PASS if wait.met else Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN
+        return self._excused(verdict, wait.known)
+
+    def _excused(
+        self, verdict: Verdict, known: Mapping[str, Json] | None
+    ) -> tuple[Verdict, run.Known | None]:
+        if known is None:
+            return verdict, None
+        return excused(verdict, known, today=self.today, ray=version(self.facts))
 
     def _pardoned(self, path: str) -> bool:
         """Tell whether a step, or what holds it, was ignored: by ignore_errors, or for another attempt."""
@@ -352,18 +368,30 @@ class _Tale:
         for end in _all(self.own, events.StepEnd):
             ends[end.path] = end
         started = list(_all(self.own, events.StepStart))
+        waits = {wait.path: self._waited(wait) for wait in self.waits}
+        excuses = [path for path, (verdict, _) in waits.items() if verdict is Verdict.KNOWN]
         for step in {each.path: each for each in started}.values():
             ended = ends.get(step.path)
+            state = self._state(ended) if ended else "cancelled"
+            message = ended.message if ended else "It was under way when the journal ended."
+            verdict, known = waits.get(step.path, (Verdict.PASS, None))
+            if state == "unmet" and any(f"{path}.".startswith(f"{step.path}.") for path in excuses):
+                state = "known"
+            elif state == "ok" and verdict is Verdict.FAIL:
+                state = "failed"
+            if known is not None:
+                message += f" ({known.says})" if message else known.says
             yield run.Step(
                 path=step.path,
                 name=step.name,
                 kind=step.step,
-                state=self._state(ended) if ended else "cancelled",
+                state=state,
                 file=step.file,
                 line=step.line,
                 start=step.t,
                 end=ended.t if ended else None,
-                message=ended.message if ended else "It was under way when the journal ended.",
+                message=message,
+                known=known,
             )
         seen = {base(step.path) for step in started}
         for planned in self.began.steps:
@@ -413,17 +441,20 @@ class _Tale:
             evidence = self._evidence(mark)
             for case in mark.cases:
                 finding = judge(case, evidence)
+                verdict, known = self._excused(finding.verdict, case.get("known"))
+                unforeseen = known is not None and known.state == "passes"
                 yield run.Assertion(
                     case=self._case(case),
                     name=str(case["name"]),
-                    verdict=finding.verdict,
-                    expected=finding.expected,
-                    actual=finding.actual,
-                    why=finding.why,
+                    verdict=verdict,
+                    expected=f"a fail, as is known ({finding.expected})" if unforeseen else finding.expected,
+                    actual=f"a pass ({finding.actual})" if unforeseen else finding.actual,
+                    why="; ".join(each for each in (finding.why, known.says if known else "") if each),
                     file=str(case.get("file", self.began.file)),
                     line=int(case.get("line", 0)),
                     step=mark.path,
                     at=mark.t,
+                    known=known,
                 )
         reached = {base(path) for path in marks}
         for planned in self.began.steps:

@@ -18,9 +18,11 @@ Json = Any
 
 
 class Verdict(StrEnum):
-    """Three-valued; merged fail > unknown > pass."""
+    """Three-valued; merged fail > unknown > pass. A case that fails as is known fails nothing."""
 
     PASS = "pass"  # noqa: S105 (a verdict)
+    KNOWN = "known"
+    """Of a case or a wait only: a fail that is excused. Merged, it is as good as a pass."""
     UNKNOWN = "unknown"
     FAIL = "fail"
 
@@ -130,10 +132,25 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What is written beside a claim that today's Ray breaks, and what came of it."""
+
+    issue: str
+    until: str
+    """The last day of it, `2027-01-31`, in UTC."""
+    ray: str | None
+    """Only for these versions of Ray, such as `<2.61`."""
+    state: str
+    """`fails`: as is known; `passes`: unexpectedly; `late`: it fails, and the day has gone by; `unknown`;
+    `elsewhere`: for other versions of Ray, so that it counted for nothing."""
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A step as it went.
 
-    state: ok, failed, error, skipped, ignored, unmet, cancelled, withheld, not_reached.
+    state: ok, failed, error, skipped, ignored, unmet, known, cancelled, withheld, not_reached.
     """
 
     path: str
@@ -145,6 +162,8 @@ class Step:
     start: float | None
     end: float | None
     message: str
+    known: Known | None = None
+    """Of a wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +198,7 @@ class Assertion:
     line: int
     step: str
     at: float | None
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from runner.timeline.run import (
     Chart,
     Fault,
     Happening,
+    Known,
     Latency,
     Lateness,
     Probe,
@@ -428,9 +429,40 @@ def several() -> Run:
     )
 
 
+def as_known() -> Run:
+    """A run in which a claim fails and a wait is in vain, both as is known."""
+    run = without_fault_tolerance()
+    scenario = run.scenarios[0]
+    known = Known(
+        issue="https://github.com/ray-project/ray/issues/1",
+        until="2027-06-30",
+        ray="<2.61",
+        state="fails",
+        says="known until 2027-06-30: https://github.com/ray-project/ray/issues/1",
+    )
+    first, *others = scenario.assertions
+    claim = replace(first, verdict=Verdict.KNOWN, why=known.says, known=known)
+    others = [replace(each, verdict=Verdict.PASS, why="") for each in others]
+    steps = tuple(
+        replace(step, state="known", message=f"{step.message} ({known.says})", known=known)
+        if step.state == "unmet"
+        else step
+        for step in scenario.steps
+    )
+    scenario = replace(
+        scenario,
+        verdict=Verdict.PASS,
+        assertions=(claim, *others),
+        steps=steps,
+        message=f"Waited in vain for recovery ({known.says})",
+    )
+    return replace(run, verdict=Verdict.PASS, exit_code=0, scenarios=(scenario,))
+
+
 RUNS = {
     "passed": head_node_failure,
     "failed": without_fault_tolerance,
     "error": could_not_start,
     "several": several,
+    "known": as_known,
 }

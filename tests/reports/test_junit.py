@@ -12,7 +12,14 @@ from lxml import etree
 from runner.reports import junit
 from runner.timeline.run import Verdict
 from tests.golden import check
-from tests.reports.example import RUNS, could_not_start, head_node_failure, several, without_fault_tolerance
+from tests.reports.example import (
+    RUNS,
+    as_known,
+    could_not_start,
+    head_node_failure,
+    several,
+    without_fault_tolerance,
+)
 
 HERE = Path(__file__).parent
 XSD = etree.XMLSchema(etree.parse(HERE / "junit.xsd"))
@@ -62,6 +69,26 @@ def test_a_failed_assertion_says_what_was_expected_and_where():
     assert "scenarios/head_node.yaml:29" in failure.text
     assert case._elem.get("file") == "scenarios/head_node.yaml"
     assert case._elem.get("line") == "29"
+
+
+def test_what_fails_as_is_known_is_skipped_and_names_the_issue():
+    found = cases(as_known())
+    for name in ("workers keep serving while the head is down", "Wait for recovery"):
+        (skipped,) = found[name].result
+        assert isinstance(skipped, Skipped)
+        assert "https://github.com/ray-project/ray/issues/1" in skipped.message
+    assert not any(isinstance(result, Failure | Error) for case in found.values() for result in case.result)
+
+
+def test_an_unexpected_pass_is_a_failure_that_begins_with_why():
+    run = as_known()
+    first, *others = run.scenarios[0].assertions
+    known = replace(first.known, state="passes", says="it holds, though it is known to fail")
+    passes = replace(first, verdict=Verdict.FAIL, known=known)
+    scenario = replace(run.scenarios[0], verdict=Verdict.FAIL, assertions=(passes, *others))
+    (failure,) = cases(replace(run, scenarios=(scenario,)))[first.name].result
+    assert isinstance(failure, Failure)
+    assert failure.message.startswith("it holds, though it is known to fail; expected")
 
 
 def test_an_unknown_assertion_is_an_error_that_says_so():

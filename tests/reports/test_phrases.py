@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from runner.reports import phrases
 from runner.timeline.run import Verdict
-from tests.reports.example import BLIP, could_not_start, head_node_failure, several, without_fault_tolerance
+from tests.reports.example import (
+    BLIP,
+    as_known,
+    could_not_start,
+    head_node_failure,
+    several,
+    without_fault_tolerance,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +89,13 @@ def test_the_sentence_of_a_run_says_what_failed_before_what_was_seen():
     assert "users 46.07 s [46.04-46.10], still down at the end" in said
     assert phrases.say_run(could_not_start()).startswith("The head did not come up within 60 s.")
     assert phrases.say_run(several()) == "4 scenarios: 1 passed, 1 failed, 1 error, 1 skipped."
+
+
+def test_what_is_known_is_said_first_and_the_others_are_counted_apart():
+    scenario = replace(as_known().scenarios[0], message="")
+    said = phrases.say_scenario(scenario)
+    assert said.startswith("Known: “workers keep serving while the head is down” fails (https://github.com/")
+    assert f"All {len(scenario.assertions) - 1} other assertions hold." in said
 
 
 def test_a_run_that_never_began_says_so():

@@ -40,6 +40,8 @@ def validated(kind: str, value: Any) -> dict[str, Any]:
         ("assert", [{"state": "$.nodes", "equals": None}], {"cases": [{"state": "$.nodes", "equals": None}]}),
         ("assert", [{"probe": "p", "errors": {"allow": "reset"}}],
          {"cases": [{"probe": "p", "errors": {"allow": ["reset"]}}]}),
+        ("assert", {"that": "1", "known": {"issue": "https://e.org/1", "until": "2027-01-31", "ray": "<2.61"}},
+         {"cases": [{"that": "1", "known": {"issue": "https://e.org/1", "until": "2027-01-31", "ray": "<2.61"}}]}),
     ],
 )  # fmt: skip
 def test_what_is_accepted(kind: str, value: Any, said: dict[str, Any]) -> None:
@@ -69,6 +71,21 @@ def test_what_is_accepted(kind: str, value: Any, said: dict[str, Any]) -> None:
         ("assert", [{"state": "$.nodes", "count": 1, "failed": {"max": 0}}], "name it with `probe`"),
         ("assert", [{"probe": "p", "errors": {"allow": ["slow"]}}], "Input should be 'http_5xx'"),
         ("assert", [{"that": "1", "errors": {"allow": ["reset"]}}], "name it with `probe`"),
+        (
+            "assert",
+            {"that": "1", "known": {"issue": "ray#1", "until": "2027-01-31"}},
+            "the address of an issue",
+        ),
+        ("assert", {"that": "1", "known": {"issue": "https://e.org", "until": "31.1.2027"}}, "not a date"),
+        ("assert", {"that": "1", "known": {"issue": "https://e.org", "until": "2027-02-30"}}, "not a date"),
+        ("assert", {"that": "1", "known": {"issue": "https://e.org", "until": "20270131"}}, "not a date"),
+        ("assert", {"that": "1", "known": {"issue": "https://e.org"}}, "Field required"),
+        ("wait_for", {"known": {"issue": "https://e.org", "until": "2027-01-31"}}, "nothing to wait for"),
+        (
+            "wait_for",
+            {"app": "RUNNING", "known": {"issue": "https://e.org", "until": "2027-01-31", "ray": "2.61"}},
+            "not a range of versions",
+        ),
         ("assert", [{"state": "nodes", "count": 1}], "does not start at the document"),
     ],
 )
@@ -81,7 +98,7 @@ def test_what_is_refused_says_why(kind: str, value: Any, why: str) -> None:
 def test_a_case_without_a_name_is_named_by_what_it_asserts() -> None:
     assert title({"name": "mine", "probe": "p"}) == "mine"
     assert claim({"name": "mine", "probe": "p", "failed": {"max": 0}}) == "probe p, failed max 0"
-    case = {"probe": "users", "longest": {"max": "10s"}}
+    case = {"probe": "users", "longest": {"max": "10s"}, "known": {"issue": "https://e.org"}}
     assert title(case) == "probe users, longest max 10s"
 
 

@@ -195,6 +195,51 @@ def test_an_outage_of_the_simulated_service_while_our_forwarder_stalled_is_unkno
     assert [each.causes for each in series.blind] == [("forwarder stall",)]
 
 
+ISSUE = "https://example.org/1"
+KNOWN = {"issue": ISSUE, "until": "2001-09-09", "ray": "<2.61"}
+"""START's wall clock is a second of that day."""
+
+
+def known_wait(*, met: bool) -> list[Event]:
+    return [
+        replace(event, known={**KNOWN, "ray": None}) if isinstance(event, events.WaitEnd) else event
+        for event in whole(met=met)
+    ]
+
+
+def test_a_fail_that_is_known_fails_nothing_and_an_unexpected_pass_does():
+    facts = replace(events.Facts(scenario=0, document={"ray": {"version": "2.60.0"}}), seq=99, t=0.5)
+    down = tape(Outage(6.0, 6.5, "refused"))
+    run = fold([*whole([{**ASSERTS[0], "known": KNOWN}]), facts], down)
+    (claim,) = only(run).assertions
+    assert (run.verdict, run.exit_code) == (Verdict.PASS, 0)
+    assert claim.verdict is Verdict.KNOWN
+    assert claim.known is not None
+    assert ISSUE in claim.why
+    # A case that is known counts as judged.
+    assert only(run).judged == 2
+    late = fold([*whole([{**ASSERTS[0], "known": {**KNOWN, "until": "2001-09-08"}}]), facts], down)
+    assert (late.exit_code, "gone by" in only(late).assertions[0].why) == (1, True)
+    passes = fold([*whole([{**ASSERTS[0], "known": KNOWN}]), facts], tape())
+    assert passes.exit_code == 1
+    assert only(passes).assertions[0].expected.startswith("a fail, as is known")
+    # Of a Ray of which no version is known a range says nothing.
+    assert fold(whole([{**ASSERTS[0], "known": KNOWN}]), down).exit_code == 1
+    assert fold([*whole([{**ASSERTS[0], "known": KNOWN}]), facts], tape(freezes=[(6.0, 7.0)])).exit_code == 3
+
+
+def test_an_unmet_wait_that_is_known_fails_nothing_and_a_met_one_does():
+    run = fold(known_wait(met=False), tape())
+    assert (run.verdict, run.exit_code) == (Verdict.PASS, 0)
+    assert ISSUE in only(run).message
+    step = {step.path: step for step in only(run).steps}["steps[2]"]
+    assert (step.state, step.known is not None) == ("known", True)
+    met = fold(known_wait(met=True), tape())
+    assert met.exit_code == 1
+    assert "though it is known to fail" in only(met).message
+    assert {step.path: step.state for step in only(met).steps}["steps[2]"] == "failed"
+
+
 def test_an_unmet_wait_after_a_fault_fails():
     run = fold(whole(met=False), tape())
     assert (run.verdict, run.exit_code) == (Verdict.FAIL, 1)
