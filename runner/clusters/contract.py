@@ -241,6 +241,13 @@ class Cluster(Protocol):
         """Give what the cluster says, until cancelled: a document at once, then one a change or poll."""
         ...
 
+    async def listen(self, source: str, pattern: str) -> None:
+        """Let `observe` pass on, too, each line of a log (`controller`, `gcs`, `raylet`) that matches.
+
+        Other lines are passed on if their meaning is known. Where no log is followed it does nothing.
+        """
+        ...
+
     async def prober(self, program: Path, directory: Path) -> Prober:
         """Start `program`, the prober's one file, where the users are (never on a node).
 

@@ -9,6 +9,7 @@ from runner.errors import Problem
 from runner.faults.kill import Kill
 from runner.language.plan import Block, Inventory, Node, Plan, Position, Scenario, Step
 from runner.steps.exec import Exec
+from runner.steps.wait_for import WaitFor
 
 NEEDS = {"deploy": "deploy", "exec": "exec"}
 """The capability that a kind of step needs."""
@@ -58,6 +59,8 @@ def _step(step: Step, inventory: Inventory, facts: Facts) -> Iterator[tuple[str,
             message = f'The inventory {inventory.name} gives no command "{step.arguments.command}".'
             yield "unknown-command", message, f"It gives: {known}."
             return
+    if isinstance(step.arguments, WaitFor) and step.arguments.log is not None:
+        need = "observe"
     if need is not None and need not in facts.capabilities:
         can = ", ".join(sorted(facts.capabilities)) or "nothing"
         message = f"This {inventory.kind} cluster has no {need} for `{step.kind}`."

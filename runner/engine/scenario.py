@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.clusters.contract import Cluster
-from runner.engine.bind import lacking
+from runner.engine.bind import lacking, steps
 from runner.engine.execution import Execution
 from runner.engine.injection import Withheld
 from runner.engine.undo import Undos
@@ -30,6 +30,7 @@ from runner.steps.catalogue import catalogue
 from runner.steps.probe import stop
 from runner.steps.scene import Scene
 from runner.steps.stage import Stage
+from runner.steps.wait_for import WaitFor
 
 Json = Any
 
@@ -130,6 +131,7 @@ class Production:
         )
         self.journal.subscribe(stage.scene.hear)
         try:
+            await _listen(self.scenario, cluster)
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(watch(self.number, cluster, self.journal, stage.scene))
                 try:
@@ -225,6 +227,13 @@ class Production:
     def _warn(self, texts: Sequence[str]) -> None:
         for text in texts:
             self.journal.append(Said(scenario=self.number, level="warning", text=text))
+
+
+async def _listen(scenario: Scenario, cluster: Cluster) -> None:
+    """Have the lines passed on that the scenario's waits are about; what only the run knows comes later."""
+    for step in steps(scenario.steps):
+        if isinstance(step.arguments, WaitFor) and step.arguments.log is not None:
+            await step.arguments.log.listen(cluster)
 
 
 def told(error: FtrunError) -> str:

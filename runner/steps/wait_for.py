@@ -16,6 +16,7 @@ from runner.steps.matching import Matching, mismatch
 from runner.steps.stage import TICK, Check, Json, Stage
 
 if TYPE_CHECKING:
+    from runner.clusters.contract import Cluster
     from runner.journal.samples import Recordings
     from runner.steps.scene import Fault
 
@@ -48,8 +49,13 @@ class Answering(Model):
 class Log(Model):
     """A line that somebody logs."""
 
-    of: Literal["supervisor", "forwarder"] = Field(description="Who says it.")
+    of: Literal["controller", "gcs", "raylet", "supervisor", "forwarder"] = Field(description="Who says it.")
     matches: RegexText = Field(description="A regular expression that some part of the line matches.")
+
+    async def listen(self, cluster: Cluster) -> None:
+        """Have lines of Ray's own logs passed on; what ftrun's own side says is heard anyway."""
+        if self.of not in ("supervisor", "forwarder"):
+            await cluster.listen(self.of, self.matches)
 
 
 class WaitFor(Matching):
@@ -97,6 +103,8 @@ async def run(arguments: WaitFor, stage: Stage) -> Json:
         return None
 
     began = stage.journal.now()
+    if arguments.log is not None:
+        await arguments.log.listen(stage.cluster)
     await stage.until(
         check,
         timeout=arguments.timeout,
@@ -244,7 +252,8 @@ def _log(log: Log, stage: Stage) -> Check:
 
     async def check() -> str | None:
         for event in stage.scene.happenings:
-            if event.source == log.of and event.at >= stage.scene.floor and pattern.search(event.text):
+            said = log.matches in event.data.get("matches", ()) or pattern.search(event.text)
+            if event.source == log.of and event.at >= stage.scene.floor and said:
                 return None
         return f"{log.of} has said nothing that matches /{log.matches}/"
 

@@ -212,6 +212,9 @@ class External:
             yield Saying(now, now, "state", document)
             await asyncio.sleep(POLL)
 
+    async def listen(self, source: str, pattern: str) -> None:
+        """Nothing to listen to: no log is followed."""
+
     async def prober(self, program: Path, directory: Path) -> Prober:
         """Start the prober here, in a session of its own; it ends when its input does, so also with ftrun."""
         with (self._context.folder / "prober.log").open("ab") as log:

@@ -232,6 +232,9 @@ class Fake:
                 yield Saying(now, now, "state", document)
             await asyncio.sleep(POLL)
 
+    async def listen(self, source: str, pattern: str) -> None:
+        """Nothing to listen to: a simulation logs nothing."""
+
     async def prober(self, program: Path, directory: Path) -> Prober:
         """Give the scripted prober; `program` is not run."""
         del program

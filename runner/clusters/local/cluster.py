@@ -319,7 +319,7 @@ class LocalCluster:
         return document | {"placement": placement.unplaceable(document)}
 
     async def observe(self) -> AsyncIterator[Saying]:
-        """Give a state document every half second, and the supervisor's happenings as they come."""
+        """Give a state document every half second, and happenings and lines of logs as they come."""
         sayings: asyncio.Queue[Saying | Exception] = asyncio.Queue()
         tasks = [asyncio.create_task(self._poll(sayings)), asyncio.create_task(self._follow(sayings))]
         try:
@@ -331,6 +331,10 @@ class LocalCluster:
         finally:
             for task in tasks:
                 task.cancel()
+
+    async def listen(self, source: str, pattern: str) -> None:
+        """Have the supervisor pass on the lines of a log that a pattern matches."""
+        await self.wire.ask("listen", source=source, pattern=pattern)
 
     async def _poll(self, sayings: asyncio.Queue[Saying | Exception]) -> None:
         try:

@@ -13,6 +13,7 @@ on a line, and its answer: `{"ok": true, ...}` or `{"ok": false, "error": "..."}
 | `gone` | `sessions`, `pids`, `limit` | once none of them lives: `left` (how many do, at the limit), `at` |
 | `link` | `slot`, `up` | `at`, `until` |
 | `stop`, `start` | `slot` | a stopped node stays down |
+| `listen` | `source`, `pattern` | from now on each line of that log that the pattern matches happens |
 | `submit` | `body` | `status`, `body` of Serve's answer; the body is what is handed in again later |
 | `connect` | `host`, `port`, `limit` | afterwards the connection is the one asked for |
 | `spawn` | `name`, `command`, `environment`, `slot`, `errors` | afterwards it is its stdin and stdout |
@@ -36,6 +37,7 @@ from runner import clock
 from runner.clusters.contract import Answer
 from runner.clusters.local import blueprint, http, networks, processes, remains, splice
 from runner.clusters.local.blueprint import Blueprint, Unit
+from runner.clusters.local.follower import Follower, follow
 from runner.clusters.local.units import POLL, Happenings, Running
 from runner.errors import ClusterError, FtrunError, Unreachable
 from runner.rayserve import dashboard
@@ -59,6 +61,8 @@ class Supervisor:
         self._units = {
             unit.slot: Running(unit, plan, self._happenings, self._begin_unit) for unit in plan.units
         }
+        nodes = [unit.slot for unit in plan.units if unit.role == "node"]
+        self._follower = Follower(self._runtime, nodes, self._happenings.say)
         self._spawned: dict[str, asyncio.subprocess.Process] = {}
         self._submitted: bytes | None = None
         self._submitting = asyncio.Lock()
@@ -78,6 +82,7 @@ class Supervisor:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         keeping = [asyncio.create_task(running.keep()) for running in self._units.values()]
+        keeping.append(asyncio.create_task(follow(self._follower)))
         if self._plan.resubmit:
             keeping.append(asyncio.create_task(self._reconcile()))
         waited: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait()), *keeping]
@@ -182,6 +187,9 @@ class Supervisor:
                 running = self._unit(question["slot"])
                 running.wanted.clear()
                 return await self._kill(running, "crash", None)
+            case "listen":
+                self._follower.listen(question["source"], question["pattern"])
+                return {}
             case "submit":
                 return await self._submit(question["body"].encode())
             case "connect":
