@@ -13,6 +13,8 @@ from runner.language.refusal import mistake, nearest
 
 GROUPS = ("each-worker", "each-node")
 """Endpoints that stand for several slots."""
+OWN_PATHS = "/-/"
+"""What a proxy of Serve answers by itself starts so, such as `/-/healthz`: no application is asked."""
 SLOTS = ("service", "head")
 """Slots that every Ray cluster has, besides its workers."""
 
@@ -28,8 +30,9 @@ def spec(
 ) -> ProbeSpec:
     """Give the specification of a probe.
 
-    `path` is asked for instead of the probe's own. With a `foreign` application in place of the scenario's,
-    an identity that comes from the defaults is dropped: what is in that application's body, nobody knows.
+    `path` is asked for instead of the probe's own, unless that is one of Serve itself. With a `foreign`
+    application in place of the scenario's, an identity that comes from the defaults is dropped: what is in
+    that application's body, nobody knows.
     """
 
     def said(field: str) -> Any:
@@ -42,7 +45,7 @@ def spec(
         name=name,
         endpoint=probe.endpoint,
         connections=tuple(dict.fromkeys(said("connection"))),
-        path=path or said("path"),
+        path=said("path") if path is None or said("path").startswith(OWN_PATHS) else path,
         method=said("method"),
         headers={**defaults.headers, **probe.headers},
         body=said("body"),

@@ -370,6 +370,10 @@ class TestProbes:
         )
         assert [probe.path for probe in plan.scenarios[0].probes.values()] == ["/z", "/z"]
 
+    def test_a_probe_that_asks_serve_itself_goes_on_asking_it(self):
+        plan = compiled("name: a\nprobes: {u: {endpoint: head, path: /-/healthz}}\n" + PAUSE, path="/z")
+        assert plan.scenarios[0].probes["u"].path == "/-/healthz"
+
 
 class TestIncludes:
     def test_the_steps_of_another_file_stand_in_a_block(self):

@@ -123,7 +123,8 @@ class External:
             "endpoints": {slot: redacted(url) for slot, url in self._endpoints.items()},
             "commands": {name: dict(texts) for name, texts in self._context.commands.items()},
             "not_compared": self._settings.model_dump(
-                include={"workers", "gcs_fault_tolerance", "environment"}, exclude_none=True
+                include={"workers", "gcs_fault_tolerance", "exclude_head_from_service", "environment"},
+                exclude_none=True,
             ),
         }
         endpoints = tuple(Endpoint(slot, role(slot), url) for slot, url in self._endpoints.items())

@@ -17,4 +17,5 @@ class Settings(Model):
         default=None, description="What a scenario is about; nobody can compare it here."
     )
     gcs_fault_tolerance: str | None = Field(default=None, description="Likewise.")
+    exclude_head_from_service: bool | None = Field(default=None, description="Likewise.")
     environment: dict[str, str] | None = Field(default=None, description="Likewise.")

@@ -15,6 +15,7 @@ class Settings(Model):
     """Of each deployment that does not say how many it has."""
     gcs_fault_tolerance: str = "redis"
     """`none`: when the head dies, so do the workers."""
+    exclude_head_from_service: bool = False
     environment: dict[str, str] = Field(default_factory=dict)
     """Of no effect."""
     boot: Duration = 1.0

@@ -134,7 +134,8 @@ class World:
     def answer(self, slot: str, at: float, number: int = 0) -> tuple[int, str]:
         """Give what a request gets: status and body; status 0 is a refused connection."""
         if slot == "service":
-            serving = [each for each in self.nodes if self.answer(each, at)[0]]
+            without = {"head"} if self.settings.exclude_head_from_service else set()
+            serving = [each for each in self.nodes if each not in without and self.answer(each, at)[0]]
             return self.answer(serving[number % len(serving)], at, number) if serving else (0, "")
         if not self.applications or not self.up(slot, at) or within(self.proxies[slot], at):
             return 0, ""

@@ -136,11 +136,10 @@ def _redis(spread: Spread, runtime: str, server: str, password: str) -> Unit:
     )
 
 
-def _service(spread: Spread, runtime: str) -> Unit:
+def _service(settings: Settings, spread: Spread, runtime: str) -> Unit:
+    roles = ("worker",) if settings.exclude_head_from_service else ("head", "worker")
     nodes = [
-        f"{each.slot}={each.url.removeprefix('http://')}"
-        for each in endpoints(spread)
-        if each.role != "service"
+        f"{each.slot}={each.url.removeprefix('http://')}" for each in endpoints(spread) if each.role in roles
     ]
     port = spread.http_ports["service"]
     return Unit(
@@ -228,7 +227,7 @@ def draw(
 
     `python` has Ray, `redis` is the path of a redis-server, `password` is what Redis and the head agree on.
     """
-    units = [_service(spread, runtime)]
+    units = [_service(settings, spread, runtime)]
     if settings.gcs_fault_tolerance == "redis":
         units.insert(0, _redis(spread, runtime, redis, password))
     units += [

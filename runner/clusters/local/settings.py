@@ -37,6 +37,10 @@ class Settings(Model):
     gcs_fault_tolerance: Literal["redis", "rocksdb", "none"] = "redis"
     # Defaults are not validated: that would build their models now.
     restart_delay: RestartDelay = RestartDelay.model_construct()
+    exclude_head_from_service: bool = Field(
+        default=False,
+        description="Keep the head out of `service`, as `excludeHeadPodFromServeSvc` of a RayService does.",
+    )
     resubmit: bool = Field(
         default=True,
         description="Hand Serve its configuration again where the controller is gone, as KubeRay does.",

@@ -68,6 +68,15 @@ async def test_while_the_head_is_down_only_the_processes_are_known(tmp_path: Pat
     assert [(row["id"], row["dead"]) for row in heads] == [("head.0", True), ("head.1", False)]
 
 
+async def test_the_service_leaves_the_head_out_only_where_that_is_wanted(tmp_path: Path) -> None:
+    for excluded in (False, True):
+        cluster = await running(tmp_path, exclude_head_from_service=excluded)
+        for slot in ("worker-1", "worker-2"):
+            await kill(cluster, slot=slot, how="crash")
+        serves = [cluster.world.answer("service", cluster.now())[0] for _ in range(3)]
+        assert serves == ([0] * 3 if excluded else [503] * 3)
+
+
 async def test_without_gcs_fault_tolerance_the_head_takes_all_along(tmp_path: Path) -> None:
     cluster = await running(tmp_path, gcs_fault_tolerance="none")
     await kill(cluster, slot="head", how="crash")

@@ -144,6 +144,16 @@ def test_trap_09_endpoints_are_our_own_list_and_nodes_have_no_names(layout: str)
     ]
 
 
+@both_layouts
+def test_the_service_leaves_the_head_out_only_where_that_is_wanted(layout: str) -> None:
+    def behind(**settings: object) -> list[str]:
+        command = unit(drawn(layout, **settings), "service").command
+        return [word.partition("=")[0] for word in command if "=" in word]
+
+    assert behind() == ["head", "worker-1", "worker-2"]
+    assert behind(exclude_head_from_service=True) == ["worker-1", "worker-2"]
+
+
 def test_trap_12_paths_are_short_and_addresses_and_ports_are_not_shared() -> None:
     sockets = "/session_2026-11-22_13-32-20_123456_1234567/sockets/plasma_store"
     for slot in nodes.slots(Settings(workers=16)):
