@@ -16,7 +16,7 @@ from runner import clock
 from runner.clusters.contract import Facts
 from runner.engine.bind import bind
 from runner.engine.scenario import Production, told
-from runner.engine.venue import Venue, opened, settings
+from runner.engine.venue import Venue, in_order, opened, settings
 from runner.errors import CannotRun, FtrunError, InvalidInput
 from runner.journal.events import Interrupt, RunEnd, RunStart
 from runner.journal.journal import Journal, Subscriber
@@ -111,6 +111,7 @@ def _start(plan: Plan, run: str, zero: float, argv: Sequence[str]) -> RunStart:
 
 
 async def _every(plan: Plan, folder: Path, journal: Journal) -> None:
+    plan = in_order(plan)
     venue = Venue(plan, journal, folder.name, folder)
     following = [*plan.scenarios[1:], None]
     try:

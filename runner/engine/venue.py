@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,25 @@ def settings(plan: Plan, scenario: Scenario) -> BaseModel:
     except ValidationError as error:
         why = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise FtrunError(f"The settings of the cluster of {scenario.name} are wrong: {why}.") from error
+
+
+def in_order(plan: Plan) -> Plan:
+    """Let scenarios that want the same cluster follow each other, those that came first first.
+
+    A cluster takes longer to come up than most faults last.
+    """
+    groups: list[tuple[BaseModel | None, list[Scenario]]] = []
+    for scenario in plan.scenarios:
+        try:
+            wanted = settings(plan, scenario)
+        except FtrunError:
+            wanted = None  # said when its turn comes
+        same = next((group for chosen, group in groups if chosen is not None and chosen == wanted), None)
+        if same is None:
+            groups.append((wanted, [scenario]))
+        else:
+            same.append(scenario)
+    return replace(plan, scenarios=tuple(scenario for _, group in groups for scenario in group))
 
 
 def opened(plan: Plan, chosen: BaseModel, run: str, folder: Path) -> Cluster:
