@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_scenario_with_wrong_settings_stays_where_it_is() -> None:
 def test_every_cluster_is_made_once_and_no_scenario_is_lost(wanted: list[int]) -> None:
     before, after = order(asking(*wanted)), order(in_order(asking(*wanted)))
     assert sorted(before) == sorted(after)
-    changes = sum(one[1] != other[1] for one, other in zip(after, after[1:], strict=False))
+    changes = sum(one[1] != other[1] for one, other in pairwise(after))
     assert changes == len(set(wanted)) - 1
 
 
