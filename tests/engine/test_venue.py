@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.engine.venue import in_order
@@ -18,9 +19,14 @@ from tests.engine.staging import plan_of, play
 STEPS = "- assert: [{name: so, that: 'true'}]\n"
 
 
+@cache
+def plain(number: int) -> Plan:
+    return plan_of(STEPS, more=[STEPS] * (number - 1))
+
+
 def asking(*wanted: int) -> Plan:
     """Give a plan whose scenarios want clusters of so many workers."""
-    plan = plan_of(STEPS, more=[STEPS] * (len(wanted) - 1))
+    plan = plain(len(wanted))
     return replace(
         plan,
         scenarios=tuple(
@@ -58,6 +64,7 @@ def test_a_scenario_with_wrong_settings_stays_where_it_is() -> None:
     assert order(in_order(replace(plan, scenarios=(wrong, *plan.scenarios[1:]))))[0] == ("scenario 0", "many")
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8))
 def test_every_cluster_is_made_once_and_no_scenario_is_lost(wanted: list[int]) -> None:
     before, after = order(asking(*wanted)), order(in_order(asking(*wanted)))
