@@ -123,7 +123,7 @@ def test_every_step_kind_has_a_section_and_no_section_is_of_a_kind_that_is_gone(
 
 
 def test_the_words_of_blocks_are_named():
-    for word in BLOCK:
+    for word in (*BLOCK, "parallel"):
         assert f"`{word}`" in section("Blocks")
 
 

@@ -40,6 +40,13 @@ def redacted(url: str) -> str:
     return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
 
 
+def whole(url: str, path: str) -> str:
+    """Give the URL to ask: an endpoint's base and a path; a base with a path of its own needs none."""
+    if path == "/" and urlsplit(url).path not in ("", "/"):
+        return url
+    return url.rstrip("/") + "/" + path.lstrip("/")
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What survey read. `document` is journalled as it is and shown in reports."""
@@ -218,9 +225,19 @@ class Cluster(Protocol):
         ...
 
     async def http(
-        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+        self,
+        slot: str,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 10.0,
     ) -> Answer:
-        """Ask `dashboard` (the head's API) or an endpoint's slot, from where the prober stands."""
+        """Ask `dashboard` (the head's API) or an endpoint's slot, from where the prober stands.
+
+        A body is JSON unless the headers say otherwise. A redirection is an answer, and not followed.
+        """
         ...
 
     async def exec(

@@ -9,9 +9,10 @@ from runner.errors import Problem
 from runner.faults.kill import Kill
 from runner.language.plan import Block, Inventory, Node, Plan, Position, Scenario, Step
 from runner.steps.exec import Exec
+from runner.steps.http import Http
 from runner.steps.wait_for import WaitFor
 
-NEEDS = {"deploy": "deploy", "exec": "exec"}
+NEEDS = {"deploy": "deploy", "scale": "deploy", "exec": "exec"}
 """The capability that a kind of step needs."""
 
 
@@ -61,6 +62,8 @@ def _step(step: Step, inventory: Inventory, facts: Facts) -> Iterator[tuple[str,
             return
     if isinstance(step.arguments, WaitFor) and step.arguments.log is not None:
         need = "observe"
+    if isinstance(step.arguments, Http) and step.arguments.endpoint == "dashboard":
+        need = None if "dashboard" in inventory.endpoints else "observe"
     if need is not None and need not in facts.capabilities:
         can = ", ".join(sorted(facts.capabilities)) or "nothing"
         message = f"This {inventory.kind} cluster has no {need} for `{step.kind}`."

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,6 +29,26 @@ ALWAYS = 60.0
 """Seconds that `always` may take once its block was cancelled."""
 
 
+@dataclass(slots=True)
+class Abreast:
+    """Holds the faults of a `parallel` back until each of them is armed, or will not hit."""
+
+    faults: set[str]
+    """The plan's paths of those that are not armed yet."""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def leave(self, path: str) -> None:
+        """Wait for this one no more."""
+        self.faults.discard(path)
+        if not self.faults:
+            self.ready.set()
+
+    async def meet(self, path: str) -> None:
+        """Be armed; return once all are."""
+        self.leave(path)
+        await self.ready.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a block hands down: its variables, and where its instance stands in the plan."""
@@ -35,6 +56,8 @@ class Scope:
     values: Variables = field(default_factory=dict)
     planned: str = ""
     actual: str = ""
+    abreast: Abreast | None = None
+    """Of the `parallel` that the node stands in."""
 
     def path(self, node: Node) -> str:
         """Give the path of a node within this instance of its block."""
@@ -56,7 +79,6 @@ class Execution:
         self._undos = undos
         self._group = group
         self._draw = draw
-        self._registered: dict[str, Json] = {}
 
     async def run(self, nodes: Sequence[Node], scope: Scope | None = None) -> None:
         """Run the nodes in order; raises what ended them early, once the asserts that follow are judged."""
@@ -82,7 +104,7 @@ class Execution:
                     continue  # its end is in the journal
 
     def _variables(self, scope: Scope) -> dict[str, Json]:
-        return {**self._stage.scenario.vars, **self._registered, **scope.values}
+        return {**self._stage.scenario.vars, **self._stage.registered, **scope.values}
 
     async def _node(self, node: Node, scope: Scope) -> None:
         """Run a node as often as its loop says."""
@@ -243,7 +265,8 @@ class Execution:
         try:
             async with asyncio.timeout(limit) as timer:
                 if isinstance(node, Block):
-                    await self._block(node, replace(scope, planned=node.path, actual=path))
+                    inside = replace(scope, planned=node.path, actual=path, abreast=None)
+                    await (self._abreast if node.parallel else self._block)(node, inside)
                     return {}
                 return await self._step(node, scope, path, forgiven=forgiven)
         except FtrunError as error:
@@ -260,6 +283,8 @@ class Execution:
     async def _step(self, step: Step, scope: Scope, path: str, *, forgiven: bool) -> dict[str, Json]:
         variables = self._variables(scope)
         stage = replace(self._stage, step=step, path=path, variables=variables, forgiven=forgiven)
+        if step.is_fault and scope.abreast is not None:
+            stage = replace(stage, abreast=partial(scope.abreast.meet, step.path))
         if step.is_fault and self._stage.scene.withheld and not self._stage.scene.faults:
             raise Withheld(f"The fault was withheld: {self._stage.scene.withheld}")
         arguments = self._arguments(step, variables)
@@ -299,9 +324,27 @@ class Execution:
             raise
         await self.run(block.always, scope)
 
+    async def _abreast(self, block: Block, scope: Scope) -> None:
+        """Run the nodes side by side; all of them end before it does, and it ends as the gravest of them."""
+        faults = {node.path for node in block.block if isinstance(node, Step) and node.is_fault}
+        scope = replace(scope, abreast=Abreast(faults))
+        ended = await asyncio.gather(
+            *(self._one_abreast(node, scope) for node in block.block), return_exceptions=True
+        )
+        errors = [each for each in ended if isinstance(each, BaseException)]
+        if errors:
+            raise gravest(errors)
+
+    async def _one_abreast(self, node: Node, scope: Scope) -> None:
+        assert scope.abreast is not None
+        try:
+            await self._node(node, scope)
+        finally:
+            scope.abreast.leave(node.path)
+
     def _register(self, node: Node, result: Json) -> None:
         if node.modifiers.register is not None:
-            self._registered[node.modifiers.register] = result
+            self._stage.registered[node.modifiers.register] = result
 
     def _begin(self, node: Node, path: str, scope: Scope) -> None:
         self._stage.journal.append(
@@ -309,7 +352,7 @@ class Execution:
                 scenario=self._stage.number,
                 path=path,
                 name=self._named(node, scope),
-                step=node.kind if isinstance(node, Step) else "block",
+                step=node.kind,
                 file=node.position.file,
                 line=node.position.line,
             )
@@ -319,7 +362,7 @@ class Execution:
         """Give the name for people; one whose template fails is shown as written."""
         name = node.modifiers.name
         if name is None:
-            return node.kind if isinstance(node, Step) else "block"
+            return node.kind
         if "{{" not in name or node.modifiers.no_log:
             return name
         from runner.language.templates import render
@@ -333,3 +376,19 @@ class Execution:
         return self._stage.journal.append(
             StepEnd(scenario=self._stage.number, path=path, state=state, message=message, result=result)
         )
+
+
+def gravest(errors: Sequence[BaseException]) -> BaseException:
+    """Give one error for several: a bug before a withheld fault, before an error, before an unmet wait."""
+
+    def weight(error: BaseException) -> int:
+        if isinstance(error, Unmet):
+            return 0
+        return 3 if not isinstance(error, FtrunError) else 2 if isinstance(error, Withheld) else 1
+
+    worst = max(errors, key=weight)
+    if len(errors) == 1 or not isinstance(worst, FtrunError):
+        return worst
+    told = [each.message.rstrip(".") for each in errors if isinstance(each, FtrunError)]
+    kind = next(each for each in (Unmet, Withheld, FtrunError) if isinstance(worst, each))
+    return kind("; ".join(dict.fromkeys(told)) + ".", help=worst.help)

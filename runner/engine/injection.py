@@ -35,6 +35,8 @@ async def inject(arguments: BaseModel, stage: Stage, undos: Undos, draw: random.
     try:
         for action in aimed.actions:
             armed.append(await stage.cluster.arm(action))  # noqa: PERF401 (each is to be disarmed if the next fails)
+        if stage.abreast is not None:
+            await stage.abreast()
         hits = tuple(
             {"slot": hit.slot, "role": hit.role, "says": hit.says, **hit.ids}
             for each in armed

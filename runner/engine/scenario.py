@@ -128,6 +128,7 @@ class Production:
             scene=Scene(),
             probing=lambda: self._probing(cluster),
             jobs={},
+            registered={},
         )
         self.journal.subscribe(stage.scene.hear)
         try:
@@ -258,7 +259,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def planned(nodes: Sequence[Node]) -> Iterator[Mapping[str, Json]]:
     """Describe every plan node, so that those never reached are reported too."""
     for node in nodes:
-        kind = "block" if isinstance(node, Block) else node.kind
+        kind = node.kind
         described: dict[str, Json] = {
             "path": node.path,
             "name": node.modifiers.name or kind,

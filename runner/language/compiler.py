@@ -311,18 +311,18 @@ class Compilation:
         for step in walk(nodes):
             if step.kind != "deploy":
                 continue
-            name = getattr(step.arguments, "app", None) if step.arguments else step.raw.get("app")
-            at = step.positions.get(("app",), step.position)
-            if is_template(name):
-                # Its file is read now, so that nothing missing is found out with a cluster half set up.
-                message = "Which application a step deploys has to be known before the run."
-                self.read(at.file)[0].refuse("application", message, (at.line, at.column))
-                continue
-            if isinstance(name, str) and name not in found:
-                path = os.path.join(folder, name)
-                made = self.application(path, variables, self.read(at.file)[0], (at.line, at.column))
-                if made is not None:
-                    found[name] = made
+            names = getattr(step.arguments, "app", None) if step.arguments else step.raw.get("app")
+            for index, name in enumerate(names if isinstance(names, list | tuple) else [names]):
+                at = step.positions.get(("app", index)) or step.positions.get(("app",), step.position)
+                if is_template(name):
+                    # Its file is read now, so that nothing missing is found out with a cluster half set up.
+                    message = "Which application a step deploys has to be known before the run."
+                    self.read(at.file)[0].refuse("application", message, (at.line, at.column))
+                elif isinstance(name, str) and name not in found:
+                    path = os.path.join(folder, name)
+                    made = self.application(path, variables, self.read(at.file)[0], (at.line, at.column))
+                    if made is not None:
+                        found[name] = made
         return found
 
     def check_whole(self, scenarios: Sequence[Scenario]) -> None:

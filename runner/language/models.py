@@ -29,7 +29,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RANGE = re.compile(r"(?P<first>[1-5]\d\d)\s*-\s*(?P<last>[1-5]\d\d)|(?P<hundred>[1-5])xx")
 
 
-def _identifier(value: str) -> str:
+def identifier(value: str) -> str:
+    """Refuse a name that templates could not read."""
     if not _IDENTIFIER.fullmatch(value):
         raise mistake(
             "name",
@@ -64,6 +65,13 @@ def _url(value: str) -> str:
     return value
 
 
+def _printable(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not name or not f"{name}{value}".isprintable() or not name.isascii() or ":" in name or " " in name:
+            raise mistake("header", f"`{name}: {value}` is not a header.")
+    return headers
+
+
 def _statuses(value: Any) -> tuple[tuple[int, int], ...]:
     """Give the ranges of `200`, `2xx`, `200-299`, or a list of these."""
     ranges: list[tuple[int, int]] = []
@@ -83,7 +91,7 @@ def _statuses(value: Any) -> tuple[tuple[int, int], ...]:
 
 
 Name = Annotated[
-    str, AfterValidator(_identifier), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z_]\\w*$"})
+    str, AfterValidator(identifier), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z_]\\w*$"})
 ]
 """A name that templates can read."""
 
@@ -95,6 +103,8 @@ Conditions = Annotated[
     tuple[TemplateText, ...],
     BeforeValidator(_conditions, json_schema_input_type=bool | str | list[str | bool]),
 ]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+Headers = Annotated[dict[str, str], AfterValidator(_printable)]
 Url = Annotated[str, AfterValidator(_url)]
 Variables = dict[Name, Json]
 Connections = Annotated[
@@ -124,6 +134,11 @@ class Expect(Model):
 def _expect(value: Any) -> Any:
     """Read a status alone as an expectation."""
     return value if isinstance(value, dict | Expect) else {"status": value}
+
+
+Expected = Annotated[
+    Expect, BeforeValidator(_expect, json_schema_input_type=int | str | list[int | str] | Expect)
+]
 
 
 class By(Model):
@@ -158,8 +173,8 @@ class ProbeDefaults(Model):
 
     connection: Connections = ("new",)
     path: str = Field(default="/", pattern="^/", description="What is asked for, such as /predict.")
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
-    headers: dict[str, str] = Field(default_factory=dict)
+    method: Method = "GET"
+    headers: Headers = Field(default_factory=dict)
     body: str | None = Field(default=None, description="What is sent with each request.")
     rate: Rate = 20.0
     timeout: Duration = Field(default=2.0, gt=0, description="Silence for this long is a failed request.")
@@ -169,26 +184,10 @@ class ProbeDefaults(Model):
     blind_after: Duration | None = Field(default=None, gt=0, description="A longer gap of evidence is blind.")
     recover_after: Duration = Field(default=1.0, description="How long good answers take to close a window.")
     max_in_flight: int | None = Field(default=None, ge=1, description="Requests open at once, per series.")
-    expect: Annotated[
-        Expect, BeforeValidator(_expect, json_schema_input_type=int | str | list[int | str] | Expect)
-    ] = Expect.model_construct()  # not validated: that would build the model now
+    expect: Expected = Expect.model_construct()  # not validated: that would build the model now
     identity: Literal["body"] | By | None = Field(
         default=None, description="Where an answer says who gave it."
     )
-
-    @field_validator("headers")
-    @classmethod
-    def _printable(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if (
-                not name
-                or not f"{name}{value}".isprintable()
-                or not name.isascii()
-                or ":" in name
-                or " " in name
-            ):
-                raise mistake("header", f"`{name}: {value}` is not a header.")
-        return headers
 
     @model_validator(mode="after")
     def _in_order(self) -> ProbeDefaults:

@@ -39,13 +39,14 @@ class Kind:
 
     `expand` turns a short form (`deploy:` without value, `pause: 5s`, a list of assertions) into the
     mapping that the model validates; None where only a mapping is meant.
-    `check` finds mistakes that span steps of one kind; most kinds have none.
+    `defines` says that the keys of its mapping are variables of the steps that follow.
     """
 
     name: str
     model: type[BaseModel]
     is_fault: bool = False
     expand: Callable[[Json], Json] | None = None
+    defines: bool = False
 
 
 Catalogue = Mapping[str, Kind]
@@ -98,7 +99,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """block / rescue / always, nested and modified like a step."""
+    """block / rescue / always, nested and modified like a step; or `parallel`: all of `block` at once."""
 
     path: str
     modifiers: Modifiers
@@ -106,6 +107,12 @@ class Block:
     block: tuple[Node, ...]
     rescue: tuple[Node, ...] = ()
     always: tuple[Node, ...] = ()
+    parallel: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The word that it is written with."""
+        return "parallel" if self.parallel else "block"
 
 
 Node = Step | Block

@@ -38,6 +38,7 @@ def scenario(catalogue: Catalogue, clusters: Mapping[str, type[BaseModel]]) -> d
     include = {"anyOf": [{"type": "string"}, refs[IncludeText]], "description": "Steps of another file."}
     kinds = {
         "block": {**STEPS, "description": "Steps that belong together."},
+        "parallel": {**STEPS, "description": "Steps that run side by side."},
         "include": include,
         **{name: _kind(kind, refs[kind.model], defs) for name, kind in catalogue.items()},
     }

@@ -19,6 +19,8 @@ from runner.language.variables import Variables
 
 MODIFIERS = tuple(field.alias or name for name, field in ModifiersText.model_fields.items())
 BLOCK = ("block", "rescue", "always")
+HOLDERS = ("block", "parallel")
+"""Kinds of steps that hold steps."""
 LATE = ("name", "loop", "vars")
 """Modifiers that may hold templates which only the run can render."""
 MOST_STEPS = 2000
@@ -54,6 +56,8 @@ class Steps:
     skip_tags: Collection[str] = ()
     registered: dict[str, Position | None] = field(default_factory=dict)
     """Where each name was surely registered; None if perhaps."""
+    defined: set[str] = field(default_factory=set)
+    """Names that `set` gives, among the registered ones."""
     faults: set[str] = field(default_factory=set)
     count: int = 0
 
@@ -94,6 +98,8 @@ class Steps:
         made: PlanNode | None
         if kind == "block":
             made = self._block(node, modifiers, below)
+        elif kind == "parallel":
+            made = self._parallel(node, modifiers, below)
         elif kind == "include":
             made = self._include(node, modifiers, below)
         else:
@@ -104,11 +110,11 @@ class Steps:
 
     def _kind(self, node: Node, text: Text) -> str | None:
         """Find what kind of step it is: exactly one key besides the modifiers says so."""
-        kinds = [key for key in node.value if key in self.catalogue or key in ("block", "include")]
-        known = (*self.catalogue, "include", *BLOCK, *MODIFIERS)
+        kinds = [key for key in node.value if key in self.catalogue or key in (*HOLDERS, "include")]
+        known = (*self.catalogue, "include", "parallel", *BLOCK, *MODIFIERS)
         strange = [key for key in node.value if key not in known]
         for key in strange:
-            kinds_here = ", ".join([*sorted(self.catalogue), "include", "block"])
+            kinds_here = ", ".join([*sorted(self.catalogue), "include", *HOLDERS])
             hint = nearest(key, known) or f"Step kinds: {kinds_here}."
             text.refuse(
                 "unknown-step", f"`{key}` is neither a step kind nor a modifier.", node.keys[key], hint
@@ -183,7 +189,30 @@ class Steps:
         if not any(parts.values()):
             return None
         position = place.text.position(node)
-        return Block(place.path, modifiers, position, *(parts.get(key, ()) for key in BLOCK))
+        block, rescue, always = (parts.get(key, ()) for key in BLOCK)
+        return Block(place.path, modifiers, position, block, rescue, always)
+
+    def _parallel(self, node: Node, modifiers: Modifiers, place: Place) -> Block | None:
+        """Compile steps that run side by side: none of them can read what another one registers."""
+        text, steps = place.text, node.value["parallel"].value
+        if not isinstance(steps, list) or not steps:
+            text.refuse("step", "`parallel` holds a list of steps.", node.value["parallel"])
+            return None
+        made: list[PlanNode | None] = []
+        before, faults = self.registered, self.faults
+        after, hit = dict(before), set(faults)
+        for index, each in enumerate(steps):
+            self.registered, self.faults = dict(before), set(faults)
+            made.append(self._node(each, replace(place, path=f"{place.path}.parallel[{index}]")))
+            for name in self.registered.keys() - before.keys():
+                if name in after:
+                    message = f"`{name}` is registered by another step of this `parallel`, too."
+                    text.refuse("register", message, each)
+            after |= self.registered
+            hit |= self.faults
+        self.registered, self.faults = after, hit
+        kept = tuple(each for each in made if each is not None)
+        return Block(place.path, modifiers, text.position(node), kept, parallel=True) if kept else None
 
     def _include(self, node: Node, modifiers: Modifiers, place: Place) -> Block | None:
         """Compile the steps of another file, as a block that holds them."""
@@ -236,6 +265,8 @@ class Steps:
         arguments: BaseModel | None = validate(kind.model, settled, text, scope=scope, deferred=deferred)
         if not self._selected(place.tags):
             return None
+        if kind.defines:
+            self._define(written, place)
         if kind.is_fault and modifiers.register is not None:
             self.faults.add(modifiers.register)
         return Step(
@@ -248,6 +279,19 @@ class Steps:
             arguments=None if deferred else arguments,
             positions=dict(_positions(written, text)),
         )
+
+    def _define(self, written: Node, place: Place) -> None:
+        """Note the variables that a step sets: again and again, but not over a result nor a fixed one."""
+        for name, at in written.value.items():
+            if name in place.variables.static:
+                message = f"`{name}` is a variable that is known before the run: setting it would hide that."
+                place.text.refuse("set", message, at, "Choose another name.")
+            elif name in self.registered and name not in self.defined:
+                place.text.refuse(
+                    "set", f"`{name}` holds the result of a step: setting it would hide that.", at
+                )
+            self.registered.setdefault(name, place.text.position(at) if place.straight else None)
+            self.defined.add(name)
 
     def _selected(self, tags: frozenset[str]) -> bool:
         """Say whether the tags of a step, with those it inherits, are wanted."""

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from runner import clock
-from runner.clusters.contract import Cluster, Endpoint, Prober, redacted
+from runner.clusters.contract import Cluster, Endpoint, Prober, redacted, whole
 from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.language.plan import ProbeSpec
 
@@ -73,13 +72,6 @@ def selected(spec: ProbeSpec, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
             f"Probe {spec.name} asks endpoint {name}, which this cluster has not; it has: {there}."
         )
     return found
-
-
-def whole(url: str, path: str) -> str:
-    """Give the URL to ask: an endpoint's base and a probe's path; a base with a path needs none."""
-    if path == "/" and urlsplit(url).path not in ("", "/"):
-        return url
-    return url.rstrip("/") + "/" + path.lstrip("/")
 
 
 class Session:

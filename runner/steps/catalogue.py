@@ -20,6 +20,9 @@ MODULES: Mapping[str, str] = {
     "pause": "runner.steps.pause",
     "exec": "runner.steps.exec",
     "log": "runner.steps.log",
+    "http": "runner.steps.http",
+    "set": "runner.steps.set",
+    "scale": "runner.steps.scale",
     "kill": "runner.faults.kill",
 }
 """Where each kind stands; it is imported when a file names it."""

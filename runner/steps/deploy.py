@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from runner.errors import FtrunError, Unmet, Unreachable
 from runner.language.plan import Application, Kind
@@ -18,17 +18,33 @@ if TYPE_CHECKING:
     from runner.steps.scene import Document
 
 
-class Deploy(Model):
-    """Deploy the scenario's application, another one, or new options for the deployments that run."""
+def _several(value: Any) -> Any:
+    """Read one file as a list of one."""
+    return [value] if isinstance(value, str) else value
 
-    app: str | None = Field(default=None, description="Another application than the scenario's, by its file.")
+
+class Deploy(Model):
+    """Deploy the scenario's application, others, or new options for the deployments that run."""
+
+    app: (
+        Annotated[
+            tuple[str, ...],
+            BeforeValidator(_several, json_schema_input_type=str | list[str]),
+            Field(min_length=1),
+        ]
+        | None
+    ) = Field(default=None, description="Other applications than the scenario's, by their files.")
     set: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description='Options to merge into deployments, by deployment name; "*" means every one of them.',
     )
     wait: Duration | None = Field(
         default=300.0,
-        description="How long to wait until all of it runs and its proxies are healthy; null: do not wait.",
+        description="How long to wait until all of it is as expected; null: do not wait.",
+    )
+    expect: str = Field(
+        default="RUNNING",
+        description="The status that is waited for; with RUNNING also every replica and proxy.",
     )
 
 
@@ -39,23 +55,33 @@ Options = Mapping[str, Mapping[str, Any]]
 
 async def run(arguments: Deploy, stage: Stage) -> Json:
     """Hand Serve the configuration, and wait until what was asked for is seen."""
+    return await update(arguments, stage)
+
+
+async def update(arguments: Deploy, stage: Stage, *, only: str | None = None) -> Json:
+    """Deploy; options are for the deployments of one application (`only`), else for those of all."""
     applications = _chosen(arguments, stage)
     if arguments.set:
         document = await _document(stage)
-        applications = tuple(merged(each, arguments.set, document) for each in applications)
-    await stage.cluster.deploy(applications)
+        applications = merged(applications, arguments.set, document, only=only)
+    before = _deployed(stage.scene.known("applications"))
+    try:
+        await stage.cluster.deploy(applications)
+    except Unreachable as error:
+        raise Unreachable(f"Nobody took the deployment: {error.message}", help=error.help) from error
     stage.scene.applications = applications
-    stage.scene.floor = max(stage.scene.floor, stage.journal.now())
+    stage.scene.deployed = stage.journal.now()
+    stage.scene.floor = max(stage.scene.floor, stage.scene.deployed)
     if arguments.wait is not None:
-        await _running(applications, arguments.set, arguments.wait, stage)
+        await _seen(applications, arguments, before, stage)
     return {"applications": [each.name for each in applications]}
 
 
 def _chosen(arguments: Deploy, stage: Stage) -> tuple[Application, ...]:
-    """Give what Serve shall have: another application replaces the one of its name, else stands beside it."""
+    """Give what Serve shall have: another application replaces the one of its name, else stands beside."""
     if arguments.app is not None:
-        new = stage.scenario.apps[arguments.app]
-        return (*(each for each in stage.scene.applications if each.name != new.name), new)
+        new = {made.name: made for made in (stage.scenario.apps[file] for file in arguments.app)}
+        return (*(each for each in stage.scene.applications if each.name not in new), *new.values())
     if stage.scene.applications:
         return stage.scene.applications
     if stage.scenario.app is None:
@@ -64,32 +90,64 @@ def _chosen(arguments: Deploy, stage: Stage) -> tuple[Application, ...]:
 
 
 async def _document(stage: Stage) -> Document:
-    """Give a state document that knows the deployments."""
+    """Give the last state document since the last deployment that knows the deployments of what runs.
+
+    What a fault did meanwhile changes no name, and an update has to fail where nobody takes it, not here.
+    """
 
     async def check() -> str | None:
-        document = stage.scene.fresh
-        return (
-            "nothing is known of the cluster yet"
-            if document is None
-            else recovery.unknown(document, "deployments")
-        )
+        return None if known() is not None else "nothing is known of the deployments yet"
+
+    def known() -> Document | None:
+        document = stage.scene.known("deployments", since=stage.scene.deployed)
+        there = {row["app"] for row in document["deployments"]} if document is not None else set()
+        return document if there >= {each.name for each in stage.scene.applications} else None
 
     await stage.until(check, timeout=30.0, waited="the names of the deployments")
-    assert stage.scene.fresh is not None
-    return stage.scene.fresh
+    document = known()
+    assert document is not None
+    return document
 
 
-def merged(application: Application, options: Options, document: Document) -> Application:
-    """Merge options into the application's deployments; raises FtrunError for a deployment nobody knows."""
-    names = [row["name"] for row in document["deployments"] if row["app"] == application.name]
+def merged(
+    applications: tuple[Application, ...], options: Options, document: Document, *, only: str | None = None
+) -> tuple[Application, ...]:
+    """Merge options into the deployments of applications; raises FtrunError for one that none of them has."""
+    there = {
+        each.name: dict.fromkeys(
+            [entry["name"] for entry in each.config.get("deployments", ())]
+            + [row["name"] for row in document["deployments"] if row["app"] == each.name]
+        )
+        for each in applications
+        if only in (None, each.name)
+    }
+    if not there:
+        raise FtrunError(
+            f'No application "{only}" runs; there is: {_listed(each.name for each in applications)}.'
+        )
+    for name in options:
+        if name != "*" and not any(name in names for names in there.values()):
+            have = "; ".join(f"{app} has: {_listed(names)}" for app, names in there.items())
+            raise FtrunError(f'There is no deployment "{name}"; {have}.')
+    return tuple(
+        _given(each, {name: _wanted(options, name) for name in there.get(each.name, ())})
+        for each in applications
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _wanted(options: Options, name: str) -> dict[str, Any]:
+    return {**options.get("*", {}), **options.get(name, {})}
+
+
+def _given(application: Application, wanted: Options) -> Application:
     config = {entry["name"]: dict(entry) for entry in application.config.get("deployments", ())}
-    for name, given in options.items():
-        if name != "*" and name not in (*names, *config):
-            raise FtrunError(
-                f'{application.name} has no deployment "{name}"; it has: {", ".join(names) or "none"}.'
-            )
-        for each in names if name == "*" else [name]:
-            config[each] = config.get(each, {"name": each}) | dict(given)
+    for name, options in wanted.items():
+        if options:
+            config[name] = config.get(name, {"name": name}) | dict(options)
     return replace(application, config={**application.config, "deployments": list(config.values())})
 
 
@@ -98,8 +156,7 @@ def unseen(document: Document, applications: tuple[Application, ...], options: O
     ours = {each.name for each in applications}
     for row in document["deployments"]:
         shown = {"num_replicas": row.get("target_replicas")} | dict(row.get("options") or {})
-        wanted = {**options.get("*", {}), **options.get(row["name"], {})}
-        for name, value in wanted.items():
+        for name, value in _wanted(options, row["name"]).items():
             if row["app"] in ours and not _shows(shown.get(name), value):
                 return f"{row['name']} has {name} = {shown.get(name)!r}, not {value!r}"
     return None
@@ -140,10 +197,21 @@ def proxies(document: Document) -> str | None:
     return f"no healthy proxy on {', '.join(without)}" if without else None
 
 
-async def _running(
-    applications: tuple[Application, ...], options: Options, wait: float, stage: Stage
+def _deployed(document: Document | None) -> dict[str, float | None]:
+    """Give when Serve says that it was given each application."""
+    rows = () if document is None else document["applications"]
+    return {row["name"]: row.get("last_deployed") for row in rows}
+
+
+async def _seen(
+    applications: tuple[Application, ...],
+    arguments: Deploy,
+    before: Mapping[str, float | None],
+    stage: Stage,
 ) -> None:
+    """Wait until the applications have the expected status, and with RUNNING all that goes with it."""
     names = [each.name for each in applications]
+    running = arguments.expect == "RUNNING"
 
     async def check() -> str | None:
         document = stage.scene.fresh
@@ -151,19 +219,25 @@ async def _running(
             return "the cluster has said nothing since the deployment"
         if said := recovery.unknown(document, "applications", "deployments", "replicas"):
             return said
+        for name, at in _deployed(document).items():
+            # What became of an earlier deployment says nothing of this one.
+            if name in names and at is not None and at == before.get(name):
+                return f"Serve has not begun to deploy {name}"
+        if not running:
+            return recovery.applications(document, arguments.expect, names)
         if why := hopeless(document, names):
             raise Unmet(why)
         return (
-            unseen(document, applications, options)
+            unseen(document, applications, arguments.set)
             or recovery.applications(document, "RUNNING", names)
             or recovery.replicas(document)
             or proxies(document)
             or await _serving(stage)
         )
 
-    await stage.until(
-        check, timeout=wait, waited=f"{', '.join(names)} RUNNING with all replicas", tick=10 * TICK
-    )
+    assert arguments.wait is not None
+    waited = f"{', '.join(names)} {arguments.expect}" + (" with all replicas" if running else "")
+    await stage.until(check, timeout=arguments.wait, waited=waited, tick=10 * TICK)
 
 
 async def _serving(stage: Stage) -> str | None:

@@ -70,10 +70,14 @@ class Scene:
     happenings: list[ClusterEvent] = field(default_factory=list)
     applications: tuple[Application, ...] = ()
     """What Serve was last told to have."""
+    deployed: float = 0.0
+    """When that was."""
     floor: float = 0.0
     """Only observations asked from here on count: the last fault, or the last deployment."""
     withheld: str = ""
     """Why no fault may be injected any more; empty as long as they may."""
+    _known: dict[str, tuple[Document | None, float]] = field(default_factory=dict)
+    """By list of the state document the last one in which it was known, and when that was asked for."""
     _changed: asyncio.Event = field(default_factory=_signal)
 
     def hear(self, event: Event) -> None:
@@ -83,6 +87,7 @@ class Scene:
                 self.observation = event
                 if event.document is not None:
                     self.document = event.document
+                self._learn(event)
             case ClusterEvent():
                 self.happenings.append(event)
             case ProbeStart():
@@ -105,6 +110,11 @@ class Scene:
                 pass
         self._changed.set()
         self._changed = _signal()
+
+    def _learn(self, event: Observation) -> None:
+        for name, value in (self.document or {}).items():
+            if isinstance(value, list) and name not in (self.document or {}).get("unknown", ()):
+                self._known[name] = (self.document, event.asked)
 
     def _progress(self, event: FaultInjected | FaultConfirmed | FaultHealed | FaultRecovered) -> None:
         for fault in self.faults:
@@ -131,6 +141,11 @@ class Scene:
         if self.observation is None or self.observation.asked < self.floor:
             return None
         return self.document
+
+    def known(self, name: str, *, since: float = 0.0) -> Document | None:
+        """Give the last state document, asked for from `since` on, in which a list is known."""
+        document, asked = self._known.get(name, (None, 0.0))
+        return document if asked >= since else None
 
     async def changed(self, within: float) -> None:
         """Return at the next event, or after `within` seconds."""

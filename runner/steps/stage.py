@@ -29,7 +29,7 @@ TICK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The scenario's part is shared by all steps; `step`, `path`, `variables`, `forgiven` are this step's."""
+    """The scenario's part is shared by all steps; from `step` on it is this step's own."""
 
     number: int
     """Index of the scenario in the run."""
@@ -45,10 +45,14 @@ class Stage:
     """Gives the scenario's prober, started when it is first asked for."""
     jobs: dict[str, asyncio.Task[FtrunError | None]]
     """Background steps by the name they register."""
+    registered: dict[str, Json]
+    """What steps have registered or set so far, by name."""
     step: Step | None = None
     path: str = ""
     """Of this instance of the step."""
     variables: Mapping[str, Json] = field(default_factory=dict)
+    abreast: Callable[[], Awaitable[None]] | None = None
+    """Given to a fault that stands in a `parallel`: returns once all faults there are armed."""
     forgiven: bool = False
     """An unmet wait of this instance counts for nothing: it is tried again, or its errors are ignored."""
 

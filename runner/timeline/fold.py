@@ -23,6 +23,8 @@ from runner.timeline.series import Track, describe
 from runner.timeline.verdict import exit_code, merge, of_run
 
 Json = Any
+BLOCKS = ("block", "parallel")
+"""What a step that holds others is called."""
 E = TypeVar("E", bound=Event)
 
 
@@ -185,7 +187,7 @@ class _Tale:
             yield verdict, "" if said and state != "finished" and known is None else text
         told = {wait.path for wait in _all(self.own, events.WaitEnd)}
         # A block ends as the step in it that says why.
-        told |= {step.path for step in _all(self.own, events.StepStart) if step.step == "block"}
+        told |= {step.path for step in _all(self.own, events.StepStart) if step.step in BLOCKS}
         for step in _all(self.own, events.StepEnd):
             if step.state == "withheld" and not self._past(step.path):
                 yield Verdict.UNKNOWN, step.message

@@ -52,6 +52,11 @@ def test_all_built_in_files_are_valid(schema, of, place, pattern):
         {"block": [{"log": "x"}], "rescue": [{"log": "y"}], "when": ["a", True], "tags": "t"},
         {"include": {"file": "x.yaml", "vars": {"a": 1}}},
         {"kill": {"node": {"worker": "any"}}, "loop": [1, 2], "name": "n"},
+        {"parallel": [{"kill": {"node": "head"}}, {"pause": "1s"}], "timeout": "1m"},
+        {"deploy": {"app": ["a.yaml", "b.yaml"], "expect": "DEPLOY_FAILED"}},
+        {"http": {"endpoint": "dashboard", "json": {"a": [1]}, "expect": 200}},
+        {"set": {"limit": "10s", "n": 1}},
+        {"scale": {"deployment": "D", "replicas": "{{ n }}"}},
     ],
 )
 def test_every_form_of_a_step_is_valid(schema, step):
@@ -70,6 +75,7 @@ def test_every_form_of_a_step_is_valid(schema, step):
         {"name": "n", "steps": [{"pause": "5s", "log": "x"}]},
         {"name": "n", "steps": [{"log": "x", "rescue": [{"log": "y"}]}]},
         {"name": "n", "steps": [{"name": "x"}]},
+        {"name": "n", "steps": [{"parallel": [{"log": "x"}], "rescue": [{"log": "y"}]}]},
         {"name": "n", "steps": [{"assert": [{"probe": "users", "longst": {"max": "1s"}}]}]},
         {"name": "n", "steps": [{"log": "x"}], "probes": {"u": {"rate": 5}}},
         {"name": "n", "steps": [{"log": "x"}], "probes": {"u": {"endpoint": "head", "rate": -5}}},

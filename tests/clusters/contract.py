@@ -28,7 +28,7 @@ import pytest_asyncio
 
 import runner.probes
 from runner import clock
-from runner.clusters.contract import Action, Cluster, Facts, Saying
+from runner.clusters.contract import Action, Answer, Cluster, Facts, Saying
 from runner.errors import ClusterError, Unreachable
 from runner.journal.samples import Outcome, read_prober_log, read_samples
 from runner.language.plan import Application
@@ -71,6 +71,8 @@ class Subject:
     """What to do to it, gentle first, and how to tell from the documents before and after that it happened."""
     patience: float = 5.0
     """Seconds that a change may take to be seen."""
+    heard: Callable[[Answer], str] = lambda answer: answer.body.decode()
+    """Say `METHOD WORD BODY` of the last request with a header X-Word; else the live endpoint answers so."""
     left: Callable[[], object] = children
     """What is left of it after `close`: equal to what it gave before `start`."""
 
@@ -237,6 +239,17 @@ class Contract:
         answer = await cluster.http(subject.live, "GET", "/")
         assert 200 <= answer.status < 300
         assert isinstance(answer.body, bytes)
+
+    async def test_a_request_carries_headers_and_a_body(self, subject: Subject, cluster: Cluster) -> None:
+        answer = await cluster.http(
+            subject.live,
+            "POST",
+            "/",
+            headers={"X-Word": "w", "Content-Type": "text/plain"},
+            body=b"hello",
+        )
+        assert answer.status == 200
+        assert subject.heard(answer) == "POST w hello"
 
     async def test_nobody_there_is_unreachable(self, subject: Subject, cluster: Cluster) -> None:
         if subject.dead is not None:

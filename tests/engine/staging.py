@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import TypeVar
@@ -49,17 +49,25 @@ class Files(dict[str, bytes]):
             raise FileNotFoundError(path) from None
 
 
-def plan_of(steps: str, *, head: str = HEAD, more: Sequence[str] = (), **inventory: object) -> Plan:
-    """Compile steps (or whole scenarios, with `head` empty) for a fake cluster."""
+def plan_of(
+    steps: str,
+    *,
+    head: str = HEAD,
+    more: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    **inventory: object,
+) -> Plan:
+    """Compile steps (or whole scenarios, with `head` empty) for a fake cluster; `files` stand beside them."""
     texts = [
         head.replace("a scenario", f"scenario {n}") + dedent(each) for n, each in enumerate((steps, *more))
     ]
-    files = Files({f"s{n}.yaml": text.encode() for n, text in enumerate(texts)})
-    files["app.yaml"] = APP.encode()
-    files["fake.yaml"] = yaml.safe_dump({**INVENTORY, **inventory}).encode()
+    source = Files({f"s{n}.yaml": text.encode() for n, text in enumerate(texts)})
+    source["app.yaml"] = APP.encode()
+    source["fake.yaml"] = yaml.safe_dump({**INVENTORY, **inventory}).encode()
+    source.update({name: text.encode() for name, text in (files or {}).items()})
     return compile_files(
         [f"s{n}.yaml" for n in range(len(texts))],
-        source=files,
+        source=source,
         catalogue=catalogue(),
         clusters=Settings(),
         inventory="fake.yaml",

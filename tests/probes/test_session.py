@@ -22,7 +22,7 @@ from runner.clusters.lines import Lines
 from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.journal.samples import Outcome, read_prober_log, read_samples
 from runner.language.plan import Expectation, Identity, Position, ProbeSpec
-from runner.probes.session import Ping, Session, offset, redacted, selected, whole
+from runner.probes.session import Ping, Session, offset, redacted, selected
 from tests.probes.running import right, serving
 
 SPEC = ProbeSpec(
@@ -209,19 +209,6 @@ def test_selected(endpoint: str, slots: list[str]) -> None:
 def test_selecting_what_is_not_there_names_what_is() -> None:
     with pytest.raises(CannotRun, match=r"users asks endpoint each-worker, .* it has: service"):
         selected(replace(SPEC, endpoint="each-worker"), NODES[:1])
-
-
-@pytest.mark.parametrize(
-    ("url", "path", "asked"),
-    [
-        ("http://x:1", "/", "http://x:1/"),
-        ("http://x:1/", "/a/b", "http://x:1/a/b"),
-        ("http://x:1/base", "/", "http://x:1/base"),
-        ("http://x:1/base/", "/a", "http://x:1/base/a"),
-    ],
-)
-def test_whole(url: str, path: str, asked: str) -> None:
-    assert whole(url, path) == asked
 
 
 def test_redacted() -> None:

@@ -10,7 +10,7 @@ from runner.clusters.fake.world import World
 from runner.errors import FtrunError
 from runner.language.plan import Application
 from runner.steps.deploy import hopeless, merged, proxies, unseen
-from tests.engine.staging import play
+from tests.engine.staging import plan_of, play
 
 APP = Application("app", {"name": "app", "deployments": [{"name": "A", "num_replicas": 2}]}, None)
 DOCUMENT: dict[str, Any] = {
@@ -30,17 +30,38 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def test_options_go_into_the_deployment_named_or_into_each_of_the_application() -> None:
-    config = merged(APP, {"A": {"x": 1}}, DOCUMENT).config
-    assert config["deployments"] == [{"name": "A", "num_replicas": 2, "x": 1}]
-    config = merged(APP, {"*": {"x": 1}}, DOCUMENT).config
-    assert config["deployments"] == [{"name": "A", "num_replicas": 2, "x": 1}, {"name": "B", "x": 1}]
+OTHER = Application("other", {"name": "other"}, None)
+
+
+def deployments(applications: tuple[Application, ...]) -> dict[str, Any]:
+    return {each.name: each.config.get("deployments") for each in applications}
+
+
+def test_options_go_into_the_deployment_named_or_into_each() -> None:
+    both = (APP, OTHER)
+    assert deployments(merged(both, {"A": {"x": 1}}, DOCUMENT)) == {
+        "app": [{"name": "A", "num_replicas": 2, "x": 1}],
+        "other": [],
+    }
+    assert deployments(merged(both, {"*": {"x": 1}, "C": {"x": 2}}, DOCUMENT)) == {
+        "app": [{"name": "A", "num_replicas": 2, "x": 1}, {"name": "B", "x": 1}],
+        "other": [{"name": "C", "x": 2}],
+    }
     assert APP.config["deployments"] == [{"name": "A", "num_replicas": 2}]
 
 
+def test_options_may_be_for_one_application_only() -> None:
+    assert deployments(merged((APP, OTHER), {"*": {"x": 1}}, DOCUMENT, only="other")) == {
+        "app": [{"name": "A", "num_replicas": 2}],
+        "other": [{"name": "C", "x": 1}],
+    }
+    with pytest.raises(FtrunError, match='No application "none" runs; there is: app, other'):
+        merged((APP, OTHER), {"A": {}}, DOCUMENT, only="none")
+
+
 def test_a_deployment_that_nobody_knows_is_a_sentence() -> None:
-    with pytest.raises(FtrunError, match='app has no deployment "Z"; it has: A, B'):
-        merged(APP, {"Z": {}}, DOCUMENT)
+    with pytest.raises(FtrunError, match='no deployment "Z"; app has: A, B; other has: C'):
+        merged((APP, OTHER), {"Z": {}}, DOCUMENT)
 
 
 def test_options_count_once_they_are_seen() -> None:
@@ -107,3 +128,87 @@ async def test_a_failed_deployment_ends_the_wait_at_once(
     assert "no module x" in told.messages()["steps[0]"]
     assert told.events[-1].t < 60
     assert told.run.exit_code == 3
+
+
+BROKEN = "{name: app, import_path: 'broken:app'}"
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_an_update_to_a_broken_version_is_awaited_by_its_status(tmp_path: Any) -> None:
+    told = await play(
+        plan_of(
+            """
+            - deploy:
+            - probe: {start: users, steady: 1s}
+            - deploy: {app: broken.yaml, expect: DEPLOY_FAILED, wait: 60s}
+            - assert: {name: the old version serves, probe: users, failed: {max: 0}}
+            - deploy: {app: app.yaml}
+            - assert: {state: "$.applications[*].status", equals: RUNNING}
+            """,
+            files={"broken.yaml": BROKEN},
+        ),
+        tmp_path,
+    )
+    assert not any(told.messages().values())
+    assert told.run.exit_code == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_a_broken_version_that_runs_all_the_same_is_an_unmet_wait(tmp_path: Any) -> None:
+    told = await play("- deploy: {expect: DEPLOY_FAILED, wait: 10s}\n", tmp_path)
+    assert told.messages()["steps[0]"] == (
+        "Waited for app DEPLOY_FAILED, 10s at most, and saw last: application app is RUNNING"
+    )
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize("what", ['{set: {"*": {max_ongoing_requests: 7}}}', "{}", "{set: {D: {x: 1}}}"])
+async def test_an_update_while_the_head_is_down_fails_at_once_and_says_why(tmp_path: Any, what: str) -> None:
+    told = await play(
+        f"""
+        - deploy:
+        - kill: {{node: head}}
+          register: fault
+        - wait_for: {{state: "$.processes[?(@.slot=='head')].state", equals: waiting}}
+        - deploy: {what}
+          register: update
+          ignore_errors: true
+        - assert: {{name: no update meanwhile, that: "update.failed"}}
+        - wait_for: {{recovered: fault}}
+        - deploy: {what}
+          register: later
+        - assert: {{name: updates afterwards, that: "not later.failed"}}
+        """,
+        tmp_path,
+    )
+    steps = {step.path: step for step in told.run.scenarios[0].steps}
+    refused = steps["steps[3]"]
+    assert (refused.state, refused.message) == (
+        "ignored", "Nobody took the deployment: The head does not answer.",
+    )  # fmt: skip
+    assert refused.end - refused.start < 1
+    assert told.run.exit_code == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+async def test_several_applications_are_deployed_at_once_and_scaled_each(tmp_path: Any) -> None:
+    told = await play(
+        plan_of(
+            """
+            - deploy: {app: [app.yaml, other.yaml]}
+              register: both
+            - scale: {deployment: D, replicas: 3, app: other, wait: null}
+            - wait_for: {state: "$.deployments[?(@.app=='other')].target_replicas", equals: 3}
+            - assert:
+                - {that: "both.applications == ['app', 'other']"}
+                - {state: "$.deployments[?(@.app=='app')].target_replicas", equals: 2}
+            """,
+            files={"other.yaml": "{import_path: 'o:app', route_prefix: /o, deployments: [{name: D}]}"},
+        ),
+        tmp_path,
+    )
+    assert told.run.exit_code == 0, told.messages()

@@ -27,6 +27,7 @@ from runner.clusters.contract import (
     Saying,
     Undo,
     redacted,
+    whole,
 )
 from runner.clusters.external.settings import Settings
 from runner.clusters.lines import LIMIT, Lines
@@ -139,20 +140,31 @@ class External:
         )
 
     async def http(
-        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+        self,
+        slot: str,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 10.0,
     ) -> Answer:
         """Ask an endpoint of the inventory."""
         import aiohttp
+        from multidict import CIMultiDict
 
         if slot not in self._endpoints:
             known = ", ".join(sorted(self._endpoints)) or "none"
             raise ClusterError(f'The inventory gives no endpoint "{slot}"; it gives: {known}.')
-        url = self._endpoints[slot] + path
+        url = whole(self._endpoints[slot], path)
         limit = aiohttp.ClientTimeout(total=timeout)
+        sent = CIMultiDict(headers or {})
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
         try:
             async with (
                 aiohttp.ClientSession(timeout=limit) as session,
-                session.request(method, url, data=body) as response,
+                session.request(method, url, headers=sent, data=body, allow_redirects=False) as response,
             ):
                 return Answer(response.status, dict(response.headers), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,17 @@ async def heal(undo: Undo) -> None:
     """Nothing outlives the process that holds a fake cluster."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as `http` was given it."""
+
+    slot: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
 @dataclass(slots=True)
 class ArmedFault:
     """A fault that knows what it will hit."""
@@ -82,6 +93,8 @@ class Fake:
         """What commands give, by their text; None never ends. Any other gives nothing, and 0."""
         self.done: list[Action | Undo] = []
         """What was done to it, in order."""
+        self.asked: list[Asked] = []
+        """The requests that `http` was given, in order."""
         self.running = False
         self._ahead_ns = ahead_ns
         self._random = random.Random(context.seed)  # noqa: S311 (a seeded choice is what is wanted)
@@ -127,10 +140,18 @@ class Fake:
         self.world.deploy(applications, self.now())
 
     async def http(
-        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+        self,
+        slot: str,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 10.0,
     ) -> Answer:
         """Answer as the probed service does; `dashboard` gives the state document."""
-        del method, path, body, timeout
+        del timeout
+        self.asked.append(Asked(slot, method, path, dict(headers or {}), body))
         if slot == "dashboard" and self.world.up("head", self.now()):
             return Answer(200, {}, json.dumps(self.world.document(self.now())).encode())
         status, text = (0, "") if slot == "dashboard" else self.world.answer(slot, self.now())

@@ -41,10 +41,11 @@ class Replica:
 
 @dataclass(slots=True)
 class Deployed:
-    """An application as Serve was told of it, `at` that instant."""
+    """An application as Serve was told of it, `at` that instant; the same again when it was last `handed`."""
 
     application: Application
     at: float
+    handed: float
 
 
 @dataclass(slots=True)
@@ -77,8 +78,9 @@ class World:
         for application in applications:
             fresh = application.name not in self.applications
             if not fresh and self.applications[application.name].application.config == application.config:
+                self.applications[application.name].handed = at
                 continue
-            self.applications[application.name] = Deployed(application, at)
+            self.applications[application.name] = Deployed(application, at, at)
             for deployment in self.deployments(application) if fresh else ():
                 self.replicas += [
                     Replica(
@@ -251,15 +253,19 @@ class World:
         return all(self.runs(replica, at) for replica in self.replicas if replica.app == name)
 
     def _application(self, name: str, at: float) -> dict[str, Json]:
+        """Give an application's row; one whose module is called `broken` cannot be deployed."""
         deployed = self.applications[name]
         settled = at >= deployed.at + self.settings.deploy_delay
+        broken = str(deployed.application.config.get("import_path", "")).startswith("broken")
         status = "DEPLOYING" if not settled else "RUNNING" if self._whole(name, at) else "UNHEALTHY"
+        if settled and broken:
+            status = "DEPLOY_FAILED"
         return {
             "name": name,
             "status": status,
-            "message": "",
+            "message": "the module is broken" if status == "DEPLOY_FAILED" else "",
             "route_prefix": deployed.application.config.get("route_prefix", "/"),
-            "last_deployed": deployed.at,
+            "last_deployed": deployed.handed,
         }
 
     def _deployments(self, deployed: Deployed, at: float) -> list[dict[str, Json]]:

@@ -6,11 +6,11 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from runner import clock
 from runner.clusters.command import complete
@@ -25,6 +25,7 @@ from runner.clusters.contract import (
     Prober,
     Saying,
     Undo,
+    whole,
 )
 from runner.clusters.lines import Lines
 from runner.clusters.local import arms, files, http, nodes, remains
@@ -209,7 +210,14 @@ class LocalCluster:
         return await self.http("dashboard", method, path, body=body, timeout=PATIENCE)
 
     async def http(
-        self, slot: str, method: str, path: str, *, body: bytes | None = None, timeout: float = 10.0
+        self,
+        slot: str,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 10.0,
     ) -> Answer:
         """Ask the dashboard or an endpoint, from the bus."""
         ground = await self.ground()
@@ -219,13 +227,21 @@ class LocalCluster:
             urls = {each.slot: each.url for each in self._endpoints(ground)}
             if slot not in urls:
                 raise ClusterError(f"There is no endpoint {slot!r}; there are {', '.join(urls)}.")
+            asked = urlsplit(whole(urls[slot], path))
             host, port = _place(urls[slot])
+            path = urlunsplit(("", "", asked.path, asked.query, ""))
         try:
             async with asyncio.timeout(timeout):
                 question = {"ask": "connect", "host": host, "port": port, "limit": timeout}
                 _answer, (reader, writer) = await self.wire.open(question, timeout=timeout)
                 return await http.exchange(
-                    reader, writer, method=method, host=f"{host}:{port}", path=path, body=body
+                    reader,
+                    writer,
+                    method=method,
+                    host=f"{host}:{port}",
+                    path=path,
+                    headers=headers,
+                    body=body,
                 )
         except TimeoutError as error:
             raise Unreachable(f"{slot} did not answer {method} {path} within {timeout:g} s.") from error

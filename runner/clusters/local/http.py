@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 import io
+from collections.abc import Mapping
 from typing import Any, cast
 
 from runner.clusters.contract import Answer
 from runner.errors import Unreachable
+
+FRAMING = ("connection", "content-length", "transfer-encoding")
+"""Headers that say how the exchange itself goes: they are ours."""
 
 LARGEST = 64 * 1024 * 1024
 """Longest answer that is read, in bytes."""
@@ -31,15 +35,23 @@ async def exchange(
     method: str,
     host: str,
     path: str,
+    headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
 ) -> Answer:
     """Send one request and read its answer to the end of the connection, which is closed afterwards.
 
     Raises Unreachable where no whole answer came. Has no limit of time: the caller sets one.
     """
-    head = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", "Accept: */*"]
+    given = {name: value for name, value in (headers or {}).items() if name.lower() not in FRAMING}
+    usual = {"Host": host, "Accept": "*/*"}
     if body is not None:
-        head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        usual["Content-Type"] = "application/json"
+    known = {name.lower() for name in given}
+    said = {name: value for name, value in usual.items() if name.lower() not in known} | given
+    if body is not None or method in ("POST", "PUT", "PATCH"):
+        said["Content-Length"] = str(len(body or b""))
+    said["Connection"] = "close"
+    head = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
     try:
         writer.write("\r\n".join([*head, "", ""]).encode() + (body or b""))
         await writer.drain()

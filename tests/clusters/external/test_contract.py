@@ -19,11 +19,13 @@ from tests.clusters.contract import Contract, Subject, cluster, facts  # noqa: F
 async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Subject]:
     folder = tmp_path_factory.mktemp("external")
 
-    async def respond(_request: web.Request) -> web.Response:
-        return web.Response(text="here")
+    async def respond(request: web.Request) -> web.Response:
+        word = request.headers.get("X-Word")
+        said = f"{request.method} {word} {await request.text()}" if word else "here"
+        return web.Response(text=said)
 
     app = web.Application()
-    app.router.add_get("/", respond)
+    app.router.add_route("*", "/", respond)
     served = web.AppRunner(app)
     await served.setup()
     site = web.TCPSite(served, "127.0.0.1", 0)

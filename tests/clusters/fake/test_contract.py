@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from runner.clusters.contract import Action, Completed, Context
+from runner.clusters.contract import Action, Answer, Completed, Context
 from runner.clusters.fake.cluster import Fake
 from runner.clusters.fake.settings import Settings
 from runner.language.plan import Application
@@ -24,9 +24,15 @@ async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sub
         "echo out; echo err >&2; exit 3": Completed(3, "out\n", "err\n"),
         "sleep 600": None,
     }
+
+    def heard(_answer: Answer) -> str:
+        asked = fake.asked[-1]
+        return f"{asked.method} {asked.headers['X-Word']} {(asked.body or b'').decode()}"
+
     yield Subject(
         fake,
         live="service",
+        heard=heard,
         application=Application("sleepy", {"name": "sleepy"}, None),
         actions=(
             (Action("actor", {"role": "replica", "how": "crash"}), replica_died),

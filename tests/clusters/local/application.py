@@ -15,7 +15,10 @@ class Sleepy:
     def __init__(self):
         time.sleep({seconds})
 
-    def __call__(self, request):
+    async def __call__(self, request):
+        word = request.headers.get("X-Word")
+        if word is not None:
+            return f"{{request.method}} {{word}} {{(await request.body()).decode()}}"
         return str(os.getpid())
 
 app = Sleepy.bind()

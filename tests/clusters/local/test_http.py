@@ -71,3 +71,28 @@ async def test_nobody_and_silence_are_unreachable() -> None:
     async with server(b"HTTP/1.1 200 OK\r\n", hang=True) as (port, _heard):
         with pytest.raises(Unreachable, match=r"no answer within 0\.1 s"):
             await http.request("127.0.0.1", port, "GET", "/", timeout=0.1)
+
+
+async def test_headers_are_sent_but_those_that_frame_the_exchange() -> None:
+    content = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    headers = {
+        "X-Word": "w",
+        "content-type": "text/plain",
+        "Connection": "keep-alive",
+        "Content-Length": "99",
+    }
+    async with server(content) as (port, heard):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await http.exchange(reader, writer, method="POST", host="h", path="/", headers=headers, body=b"hello")
+    lines = heard[0].decode().split("\r\n")
+    assert lines == [
+        "POST / HTTP/1.1",
+        "Host: h",
+        "Accept: */*",
+        "X-Word: w",
+        "content-type: text/plain",
+        "Content-Length: 5",
+        "Connection: close",
+        "",
+        "hello",
+    ]
