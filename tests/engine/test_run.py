@@ -446,6 +446,20 @@ async def test_what_a_cluster_cannot_do_is_said_before_anything_starts(tmp_path:
     assert refused.value.problems[0].line
 
 
+async def test_the_head_s_api_is_asked_only_where_there_is_one(tmp_path: Path) -> None:
+    from runner.engine.run import survey
+
+    external = {"cluster": {"kind": "external"}, "commands": {}}
+    steps = "- http: {endpoint: dashboard}\n"
+    head = "name: a scenario\nsteps:\n"
+    with pytest.raises(InvalidInput) as refused:
+        await survey(plan_of(steps, head=head, endpoints={"db": "http://127.0.0.1:9"}, **external), tmp_path)
+    assert [problem.code for problem in refused.value.problems] == ["cannot"]
+    own = {"dashboard": "http://127.0.0.1:9"}
+    assert await survey(plan_of(steps, head=head, endpoints=own, **external), tmp_path)
+    assert await survey(plan_of(steps), tmp_path)
+
+
 async def test_what_an_assertion_cannot_be_asked_about_is_unknown_and_the_others_are_judged(
     tmp_path: Path,
 ) -> None:
