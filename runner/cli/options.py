@@ -70,6 +70,12 @@ def add_selection(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="N", help="the seed of everything random (default: a new one)"
     )
+    parser.add_argument(
+        "--repeat",
+        type=positive,
+        metavar="N",
+        help="run each scenario N times, its first fault delayed by up to 10 s",
+    )
 
 
 def plan_of(args: Namespace) -> Plan:
@@ -92,7 +98,29 @@ def plan_of(args: Namespace) -> Plan:
         seed=seed,
         tags=split(args.tags),
         skip_tags=split(args.skip_tags),
+        repeat=args.repeat,
     )
+
+
+def chosen(args: Namespace) -> dict[str, Any]:
+    """Give what the options choose, but for files and seed, as the journal holds it."""
+    return {
+        "inventory": args.inventory,
+        "given": list(args.extra_vars),
+        "app": args.app,
+        "path": args.path,
+        "tags": list(split(args.tags)),
+        "skip_tags": list(split(args.skip_tags)),
+    }
+
+
+def positive(text: str) -> int:
+    """Read a number of times; raises ArgumentTypeError."""
+    from argparse import ArgumentTypeError
+
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise ArgumentTypeError(f"`{text}` is not a number from 1 to 1000")
+    return int(text)
 
 
 def split(given: list[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runner.cli.options import add_selection, plan_of
+from runner.cli.options import add_selection, chosen, plan_of, positive
 from runner.errors import CannotRun
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="where runs are written"
     )
+    parser.add_argument(
+        "--retry-unknown",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="run again what came out unknown, N times at most; never what failed",
+    )
     parser.add_argument("--check", action="store_true", help="look at the cluster too, but change nothing")
     parser.add_argument("--list-steps", action="store_true", help="print the steps and stop")
     parser.add_argument("-v", "--verbose", action="store_true", help="show ftrun's own diagnostics")
@@ -41,8 +48,14 @@ def main(argv: list[str]) -> int:
 
 
 def _list(plan: Plan) -> None:
+    from runner.engine.repetition import of_scenario
+
     for scenario in plan.scenarios:
         print(f"{scenario.name} ({scenario.file})")
+        if scenario.repeat is not None:
+            delays = ", ".join(f"{turn.delay:.2f} s" for turn in of_scenario(scenario, plan.seed))
+            times = "once" if scenario.repeat == 1 else f"{scenario.repeat} times"
+            print(f"  {times}; with seed {plan.seed} its first fault is delayed by {delays}")
         _list_nodes(scenario.steps, "  ")
 
 
@@ -102,7 +115,15 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
         with diagnostics(folder / "run.log", verbose=args.verbose) as log:
             ticking = asyncio.create_task(progress.tick())
             try:
-                await perform(plan, folder, argv=argv, hear=(log, progress.hear), leave=leave)
+                await perform(
+                    plan,
+                    folder,
+                    argv=argv,
+                    options={**chosen(args), "variables": dict(plan.variables)},
+                    retry_unknown=args.retry_unknown,
+                    hear=(log, progress.hear),
+                    leave=leave,
+                )
             finally:
                 ticking.cancel()
                 progress.end()

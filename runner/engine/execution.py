@@ -69,16 +69,29 @@ class Scope:
 
 
 class Execution:
-    """The steps of one scenario as they run. `stage` is what all of them share."""
+    """The steps of one scenario as they run. `stage` is what all of them share.
+
+    The first fault is held back for `delay` seconds, and those with it that come meanwhile.
+    """
 
     def __init__(
-        self, stage: Stage, kinds: Catalogue, undos: Undos, group: asyncio.TaskGroup, draw: random.Random
+        self,
+        stage: Stage,
+        kinds: Catalogue,
+        undos: Undos,
+        group: asyncio.TaskGroup,
+        draw: random.Random,
+        *,
+        delay: float = 0.0,
     ) -> None:
         self._stage = stage
         self._kinds = kinds
         self._undos = undos
         self._group = group
         self._draw = draw
+        self._delay = delay
+        self._due: float | None = None
+        """When the first fault may hit, once it was reached."""
 
     async def run(self, nodes: Sequence[Node], scope: Scope | None = None) -> None:
         """Run the nodes in order; raises what ended them early, once the asserts that follow are judged."""
@@ -218,6 +231,8 @@ class Execution:
         self._begin(node, path, scope)
         try:
             try:
+                if isinstance(node, Step) and node.is_fault:
+                    await self._hold_back()
                 result |= await self._within(node, scope, path, forgiven=forgiven)
             except Refuted as error:
                 # A verdict, not control flow: the run goes on.
@@ -251,6 +266,15 @@ class Execution:
         )
         # Journal first, read back; what may not be logged is known to this run alone.
         return (result if modifiers.no_log else end.result), False
+
+    async def _hold_back(self) -> None:
+        """Wait until the first fault of a repetition may hit; one that is withheld waits for nothing."""
+        scene = self._stage.scene
+        if not self._delay or (scene.withheld and not scene.faults):
+            return
+        now = self._stage.journal.now()
+        self._due = now + self._delay if self._due is None else self._due
+        await asyncio.sleep(max(0.0, self._due - now))
 
     def _hold(self, until: str, name: str | None, result: Json, scope: Scope) -> None:
         from runner.language.templates import evaluate

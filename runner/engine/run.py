@@ -7,20 +7,24 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from runner import clock
 from runner.clusters.contract import Facts
 from runner.engine.bind import bind
+from runner.engine.repetition import turns
 from runner.engine.scenario import Production, told
 from runner.engine.venue import Venue, in_order, opened, settings
 from runner.errors import CannotRun, FtrunError, InvalidInput
 from runner.journal.events import Interrupt, RunEnd, RunStart
 from runner.journal.journal import Journal, Subscriber
 from runner.language.plan import Plan
+
+Json = Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -53,10 +57,15 @@ async def perform(
     folder: Path,
     *,
     argv: Sequence[str] = (),
+    options: Mapping[str, Json] | None = None,
+    retry_unknown: int = 0,
     hear: Sequence[Subscriber] = (),
     leave: Callable[[], None] = lambda: os._exit(2),
 ) -> Journal:
     """Run everything, journalled in `folder`, whose name is the run's id; give the journal, closed.
+
+    `options` are what the command line chose, to be journalled. A scenario that comes out unknown is run
+    again, up to `retry_unknown` times.
 
     The first SIGINT or SIGTERM unwinds, the second calls `leave`. Raises CannotRun where the journal could
     not be written to its end; everything is undone then, too.
@@ -67,8 +76,8 @@ async def perform(
     try:
         for each in hear:
             journal.subscribe(each)
-        journal.append(_start(plan, folder.name, zero, argv))
-        working = asyncio.create_task(_every(plan, folder, journal))
+        journal.append(_start(plan, folder.name, zero, argv, options or {}))
+        working = asyncio.create_task(_every(plan, folder, journal, retry_unknown))
         with _signals(working, journal, leave):
             end = await _ended(working)
         journal.append(end)
@@ -83,7 +92,7 @@ async def perform(
     return journal
 
 
-def _start(plan: Plan, run: str, zero: float, argv: Sequence[str]) -> RunStart:
+def _start(plan: Plan, run: str, zero: float, argv: Sequence[str], options: Mapping[str, Json]) -> RunStart:
     inventory = plan.inventory
     return RunStart(
         run=run,
@@ -107,28 +116,37 @@ def _start(plan: Plan, run: str, zero: float, argv: Sequence[str]) -> RunStart:
             "cluster": inventory.cluster,
             "allow": list(inventory.allow),
         },
+        options=options,
     )
 
 
-async def _every(plan: Plan, folder: Path, journal: Journal) -> None:
+async def _every(plan: Plan, folder: Path, journal: Journal, retry_unknown: int) -> None:
     plan = in_order(plan)
     venue = Venue(plan, journal, folder.name, folder)
-    following = [*plan.scenarios[1:], None]
+    every = turns(plan)
+    following = [*(turn.scenario for turn in every[1:]), None]
+    number = 0
     try:
-        for number, scenario in enumerate(plan.scenarios):
-            production = Production(
-                number=number,
-                scenario=scenario,
-                following=following[number],
-                plan=plan,
-                venue=venue,
-                journal=journal,
-                folder=folder,
-                run=folder.name,
-            )
-            await production.perform()
-            if journal.broken:
-                return
+        for turn, scenario in zip(every, following, strict=True):
+            for attempt in range(1, retry_unknown + 2):
+                production = Production(
+                    number=number,
+                    turn=turn,
+                    attempt=attempt,
+                    last=attempt > retry_unknown,
+                    following=scenario,
+                    plan=plan,
+                    venue=venue,
+                    journal=journal,
+                    folder=folder,
+                    run=folder.name,
+                )
+                number += 1
+                await production.perform()
+                if journal.broken:
+                    return
+                if not production.again:
+                    break
     finally:
         await venue.leave()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from runner.clusters.contract import Cluster
+from runner.engine.abort import exceeded
 from runner.engine.bind import lacking, steps
 from runner.engine.execution import Execution
 from runner.engine.injection import Withheld
+from runner.engine.repetition import Turn
 from runner.engine.undo import Undos
 from runner.engine.venue import Venue
 from runner.engine.watch import watch
 from runner.errors import FtrunError, Unmet
-from runner.journal.events import Event, Facts, Observation, Said, ScenarioEnd, ScenarioStart
+from runner.journal.events import Aborted, Event, Facts, Observation, Said, ScenarioEnd, ScenarioStart
 from runner.journal.journal import Journal
 from runner.language.plan import Block, Node, Plan, Scenario
 from runner.language.types import duration
@@ -54,16 +55,28 @@ class Production:
     """What performing one scenario needs."""
 
     number: int
-    scenario: Scenario
+    turn: Turn
+    attempt: int
+    last: bool
+    """Whether it is not run again, whatever comes out."""
     following: Scenario | None
     plan: Plan
     venue: Venue
     journal: Journal
     folder: Path
     run: str
+    aborted: str = ""
+    """Why it was given up."""
+    again: bool = False
+    """Once it has ended: whether it is to be run again."""
     session: Session | None = None
     mourning: asyncio.Task[None] | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is performed."""
+        return self.turn.scenario
 
     async def perform(self) -> None:
         """Run the scenario. What ends it early is in the journal, not raised.
@@ -84,12 +97,35 @@ class Production:
             raise
         finally:
             try:
-                if not outcome.keep:
-                    self._warn(await self.venue.leave())
+                self.again = self._unknown(outcome)
             finally:
-                self.journal.append(
-                    ScenarioEnd(scenario=self.number, state=outcome.state, message=outcome.message)
-                )
+                await self._end(outcome)
+
+    async def _end(self, outcome: Outcome) -> None:
+        """Remove the cluster unless it is kept, and say how the scenario ended."""
+        try:
+            if not outcome.keep:
+                self._warn(await self.venue.leave())
+        finally:
+            self.journal.append(
+                ScenarioEnd(scenario=self.number, state=outcome.state, message=outcome.message)
+            )
+
+    def _unknown(self, outcome: Outcome) -> bool:
+        """Tell whether it is to be run again, had it ended so: its verdict is unknown, and it may be."""
+        if self.last or self.journal.broken or outcome.state in ("skipped", "interrupted"):
+            return False
+        from runner.journal.samples import Recordings
+        from runner.timeline.fold import fold
+        from runner.timeline.run import Verdict
+
+        events = [
+            event for event in self.journal.events if getattr(event, "scenario", self.number) == self.number
+        ]
+        end = ScenarioEnd(
+            scenario=self.number, state=outcome.state, message=outcome.message, t=self.journal.now()
+        )
+        return fold([*events, end], Recordings(self.folder)).scenarios[0].verdict is Verdict.UNKNOWN
 
     def _say_start(self) -> None:
         scenario = self.scenario
@@ -102,6 +138,11 @@ class Production:
                 description=scenario.description,
                 tags=scenario.tags,
                 steps=tuple(planned(scenario.steps)),
+                repetition=self.turn.repetition,
+                repetitions=scenario.repeat,
+                attempt=self.attempt,
+                seed=self.turn.seed,
+                delay=self.turn.delay,
             )
         )
 
@@ -147,10 +188,11 @@ class Production:
     async def _acts(self, stage: Stage, group: asyncio.TaskGroup) -> Outcome:
         """Run the steps, then stop what they started and undo what they did, in any case."""
         undos = Undos(self.journal)
-        draw = random.Random(f"{self.plan.seed}/{self.number}")  # noqa: S311 (what is drawn must be repeatable)
-        execution = Execution(stage, catalogue(), undos, group, draw)
+        execution = Execution(
+            stage, catalogue(), undos, group, self.turn.draw(), delay=self.turn.delay or 0.0
+        )
         try:
-            outcome = await self._steps(stage, execution)
+            outcome = await self._steps(stage, execution, group)
         finally:
             try:
                 await self._stop(stage)
@@ -162,19 +204,22 @@ class Production:
                     await stage.cluster.logs(self.folder / "logs" / str(self.number))
                 except (FtrunError, OSError) as error:
                     self._warn([f"The logs were not kept: {error}"])
-        keep = (
-            self.following is not None
-            and self.venue.fits(self.following)
-            and await tidied(stage, self.journal)
-        )
+        following = self.scenario if self._unknown(outcome) else self.following
+        keep = following is not None and self.venue.fits(following) and await tidied(stage, self.journal)
         return Outcome(outcome.state, outcome.message, keep)
 
-    async def _steps(self, stage: Stage, execution: Execution) -> Outcome:
+    async def _steps(self, stage: Stage, execution: Execution, group: asyncio.TaskGroup) -> Outcome:
         limit = self.scenario.timeout
         try:
             async with asyncio.timeout(limit) as timer:
-                await execution.run(self.scenario.steps)
+                watching = group.create_task(self._watch(stage, timer))
+                try:
+                    await execution.run(self.scenario.steps)
+                finally:
+                    watching.cancel()
         except TimeoutError:
+            if self.aborted and timer.expired():
+                return Outcome("aborted", self.aborted)
             if limit is None or not timer.expired():
                 raise
             return Outcome("error", f"It took longer than its timeout of {duration(limit)}.")
@@ -191,6 +236,14 @@ class Production:
             if failed is not None and not isinstance(failed, Unmet | Withheld):
                 return Outcome("error", f"The background step {name} failed: {told(failed)}")
         return Outcome("finished")
+
+    async def _watch(self, stage: Stage, timer: asyncio.Timeout) -> None:
+        """Let the time of the steps be over as soon as `abort_when` says so."""
+        if self.scenario.abort_when is None:
+            return
+        self.aborted = await exceeded(self.scenario.abort_when, stage)
+        self.journal.append(Aborted(scenario=self.number, text=self.aborted))
+        timer.reschedule(asyncio.get_running_loop().time())
 
     async def _probing(self, cluster: Cluster) -> Session:
         """Give the scenario's prober, started when it is first asked for."""

@@ -50,6 +50,8 @@ class RunStart(Event):
     """python, platform, cpus, memory_bytes."""
     inventory: Mapping[str, Json] = field(default_factory=dict)
     """name, file, cluster (its settings, redacted), allow."""
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """What the command line chose, but for the files: inventory, given, app, path, tags, skip_tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,15 @@ class ScenarioStart(Event):
     tags: tuple[str, ...] = ()
     steps: tuple[Mapping[str, Json], ...] = ()
     """Each: path, name, kind, file, line; for an assert also `cases`: [{name, says, file, line}]."""
+    repetition: int | None = None
+    """From 1; None where the scenario is not repeated."""
+    repetitions: int | None = None
+    attempt: int = 1
+    """Above 1 where an earlier one came out unknown."""
+    seed: int | None = None
+    """Of whatever it draws."""
+    delay: float | None = None
+    """Seconds that its first fault is held back, drawn from the seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,8 +301,17 @@ class Said(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Aborted(Event):
+    """A limit of `abort_when` was exceeded: the scenario fails, and is unwound."""
+
+    kind: ClassVar[str] = "aborted"
+    scenario: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioEnd(Event):
-    """state: finished, skipped, error (`message` says what ended it), interrupted."""
+    """state: finished, skipped, error (`message` says what ended it), aborted, interrupted."""
 
     kind: ClassVar[str] = "scenario_end"
     scenario: int
@@ -340,6 +360,7 @@ KINDS: dict[str, type[Event]] = {
         AssertMark,
         WaitEnd,
         Said,
+        Aborted,
         ScenarioEnd,
         Interrupt,
         RunEnd,

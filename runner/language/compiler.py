@@ -15,7 +15,18 @@ from runner.language import pack
 from runner.language.applications import application, named
 from runner.language.inventories import Home, inventory, own_variables
 from runner.language.models import ScenarioText
-from runner.language.plan import Application, Block, Catalogue, Json, Plan, ProbeSpec, Scenario, Source, Step
+from runner.language.plan import (
+    Abort,
+    Application,
+    Block,
+    Catalogue,
+    Json,
+    Plan,
+    ProbeSpec,
+    Scenario,
+    Source,
+    Step,
+)
 from runner.language.plan import Node as PlanNode
 from runner.language.probes import SLOTS, check_endpoint, spec
 from runner.language.refusal import nearest
@@ -44,6 +55,7 @@ def compile_files(
     seed: int = 0,
     tags: Collection[str] = (),
     skip_tags: Collection[str] = (),
+    repeat: int | None = None,
 ) -> Plan:
     """Compile what the command line names to a plan.
 
@@ -52,10 +64,12 @@ def compile_files(
     `extra_vars` are variables that win over all others: a mapping, or texts as `-e` takes them.
     `app` (`module:name`, or an application's file) takes the place of every scenario's application; probes
     then lose an identity that they only have by default, since nobody knows what that application answers.
-    `path` is asked for in every probe. `tags` and `skip_tags` choose steps, which inherit the tags of
-    their blocks and scenario. Raises InvalidInput with all problems.
+    `path` is asked for in every probe, `repeat` is how often every scenario runs. `tags` and `skip_tags`
+    choose steps, which inherit the tags of their blocks and scenario. Raises InvalidInput with all problems.
     """
-    compilation = Compilation(source, catalogue, clusters, tags=tags, skip_tags=skip_tags, path=path)
+    compilation = Compilation(
+        source, catalogue, clusters, tags=tags, skip_tags=skip_tags, path=path, repeat=repeat
+    )
     compilation.take_variables(extra_vars)
     compilation.take_application(app)
     compilation.take_inventory(inventory)
@@ -65,7 +79,7 @@ def compile_files(
     if problems:
         raise InvalidInput(problems)
     assert compilation.home is not None
-    return Plan(tuple(scenarios), compilation.home.inventory, seed)
+    return Plan(tuple(scenarios), compilation.home.inventory, seed, compilation.fixed)
 
 
 @dataclass(slots=True)
@@ -78,6 +92,7 @@ class Compilation:
     tags: Collection[str]
     skip_tags: Collection[str]
     path: str | None
+    repeat: int | None = None
     fixed: dict[str, Json] = field(default_factory=dict)
     app: Application | None = None
     home: Home | None = None
@@ -250,6 +265,8 @@ class Compilation:
             vars=variables.static,
             steps=nodes,
             timeout=said.timeout,
+            repeat=said.repeat if self.repeat is None else self.repeat,
+            abort_when=Abort(**said.abort_when.model_dump()) if said.abort_when is not None else None,
         )
 
     def _probes(self, said: ScenarioText, settled: Node, text: Text) -> dict[str, ProbeSpec]:

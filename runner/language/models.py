@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from runner.language.plan import Expectation, Identity
-from runner.language.refusal import mistake
+from runner.language.refusal import mistake, nearest
 from runner.language.types import Duration, Model, Rate, RegexText, TemplateText
 
 Json = Any
@@ -204,6 +204,21 @@ class ProbeText(ProbeDefaults):
     )
 
 
+class AbortText(Model):
+    """Limits on a probe that end the scenario as soon as one of them is exceeded."""
+
+    probe: str
+    longest: Duration | None = Field(default=None, description="The longest downtime window.")
+    total: Duration | None = Field(default=None, description="All downtime together.")
+    failed: int | None = Field(default=None, ge=0, description="Number of failed requests.")
+
+    @model_validator(mode="after")
+    def _something(self) -> AbortText:
+        if self.longest is None and self.total is None and self.failed is None:
+            raise mistake("limit", "`abort_when` needs a limit: longest, total or failed.")
+        return self
+
+
 class ScenarioText(Model):
     """A scenario: what it claims, what it runs on, and its steps."""
 
@@ -225,6 +240,12 @@ class ScenarioText(Model):
     timeout: Duration | None = Field(
         default=None, gt=0, description="The longest the whole scenario may take."
     )
+    repeat: int | None = Field(
+        default=None, ge=1, le=1000, description="How often it runs; each time its first fault is delayed."
+    )
+    abort_when: AbortText | None = Field(
+        default=None, description="It is given up where a probe exceeds this."
+    )
 
     @field_validator("probes")
     @classmethod
@@ -235,6 +256,18 @@ class ScenarioText(Model):
                     "name", f"`{name}` cannot name a probe.", "Use letters, digits, - and _; not `all`."
                 )
         return probes
+
+    @model_validator(mode="after")
+    def _watched(self) -> ScenarioText:
+        watched = self.abort_when.probe if self.abort_when is not None else None
+        if watched is not None and watched not in self.probes:
+            there = f"There are: {', '.join(sorted(self.probes))}." if self.probes else "There is none."
+            raise mistake(
+                "unknown-probe",
+                f"`abort_when`: there is no probe `{watched}`.",
+                nearest(watched, self.probes) or there,
+            )
+        return self
 
 
 class ModifiersText(Model):

@@ -174,6 +174,16 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
+class Abort:
+    """When a scenario is given up: as soon as one of these limits is exceeded by a series of the probe."""
+
+    probe: str
+    longest: float | None = None
+    total: float | None = None
+    failed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One scenario, ready to be bound to a cluster."""
 
@@ -192,6 +202,9 @@ class Scenario:
     vars: Mapping[str, Json]
     steps: tuple[Node, ...]
     timeout: float | None = None
+    repeat: int | None = None
+    """How often it runs, each time with its first fault delayed; None: once, without a delay."""
+    abort_when: Abort | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +230,5 @@ class Plan:
     scenarios: tuple[Scenario, ...]
     inventory: Inventory
     seed: int
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    """Those of the command line, which win over all others."""

@@ -51,6 +51,8 @@ def render(run: Run) -> str:
         "duration": phrases.duration,
         "outcomes": phrases.outcomes,
         "clean": phrases.clean,
+        "titled": phrases.titled,
+        "repeated": phrases.say_repeated,
         "whole": _whole,
         "symbol": lambda word: SYMBOLS.get(word, "?"),
         "tone": lambda word: TONES.get(word, "open"),

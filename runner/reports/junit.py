@@ -1,7 +1,8 @@
 """junit.xml as Jenkins, GitLab and GitHub read it; tests/reports/junit.xsd says what it may hold.
 
-A scenario is a suite. Its cases are the assertions, the waits after a fault, and whatever ended it. A suite
-is green exactly where the scenario's verdict is pass or it was skipped.
+A scenario is a suite; of the attempts at it the last, which tells of the others. Its cases are the
+assertions, the waits after a fault, and whatever ended it. A suite is green exactly where the scenario's
+verdict is pass or it was skipped.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def render(run: Run) -> str:
     root = ET.Element("testsuites", {"name": "ftrun", **_counts([])})
     every: list[Case] = []
     for scenario in run.scenarios:
+        if scenario.superseded:
+            continue
         cases = list(_cases(scenario))
         every += cases
         _add_suite(root, run, scenario, cases)
@@ -52,7 +55,8 @@ def render(run: Run) -> str:
         suite = ET.SubElement(root, "testsuite", {"name": "ftrun", **_counts([case]), "time": "0.000"})
         _add_case(suite, case)
     root.attrib.update(_counts(every))
-    root.set("time", f"{sum(scenario.end - scenario.start for scenario in run.scenarios):.3f}")
+    took = sum(scenario.end - scenario.start for scenario in run.scenarios if not scenario.superseded)
+    root.set("time", f"{took:.3f}")
     ET.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -73,6 +77,20 @@ def _cases(scenario: Scenario) -> Iterator[Case]:
         return
     cases = [_judged(scenario, each) for each in scenario.assertions]
     cases += [case for step in scenario.steps if (case := _step(scenario, step)) is not None]
+    if scenario.state == "aborted":
+        took = scenario.end - scenario.start
+        cases.append(
+            Case(
+                scenario.name,
+                "scenario",
+                scenario.file,
+                scenario.line,
+                took,
+                "failure",
+                "aborted",
+                scenario.message,
+            )
+        )
     yield from cases
     red = any(case.tag in ("failure", "error") for case in cases)
     if scenario.verdict is not Verdict.PASS and not red:
@@ -172,7 +190,7 @@ def _add_suite(root: ET.Element, run: Run, scenario: Scenario, cases: list[Case]
         root,
         "testsuite",
         {
-            "name": clean(scenario.name),
+            "name": clean(_suite(scenario)),
             "file": clean(scenario.file),
             **_counts(cases),
             "time": f"{scenario.end - scenario.start:.3f}",
@@ -184,16 +202,35 @@ def _add_suite(root: ET.Element, run: Run, scenario: Scenario, cases: list[Case]
         ET.SubElement(properties, "property", {"name": clean(name), "value": clean(value)})
     for case in cases:
         _add_case(suite, case)
-    said = say_scenario(scenario)
-    if said:
+    told = [
+        f"Attempt {each.attempt} came out unknown. {say_scenario(each)}" for each in _earlier(run, scenario)
+    ]
+    if said := "\n".join(each for each in (*told, say_scenario(scenario)) if each):
         ET.SubElement(suite, "system-out").text = clean(said)
+
+
+def _suite(scenario: Scenario) -> str:
+    """Give the name of a suite: repetitions are told apart."""
+    if scenario.repetition is None:
+        return scenario.name
+    return f"{scenario.name} (repetition {scenario.repetition} of {scenario.repetitions})"
+
+
+def _earlier(run: Run, scenario: Scenario) -> list[Scenario]:
+    """Give the attempts before the one that counts."""
+    own = (scenario.name, scenario.repetition)
+    return [each for each in run.scenarios if each.superseded and (each.name, each.repetition) == own]
 
 
 def _properties(run: Run, scenario: Scenario) -> Iterator[tuple[str, str]]:
     yield "run", run.run
     yield "ftrun", run.ftrun
-    yield "seed", str(run.seed)
+    yield "seed", str(run.seed if scenario.seed is None else scenario.seed)
     yield "verdict", str(scenario.verdict)
+    if scenario.delay is not None:
+        yield "delay", duration(scenario.delay)
+    for each in _earlier(run, scenario):
+        yield f"attempt {each.attempt}", f"{each.verdict}: {each.message or say_scenario(each)}"
     for fault in scenario.faults:
         if fault.injected is not None:
             yield f"fault {fault.name}", f"{fault.kind} {fault.target} at {fault.injected:.3f} s"

@@ -10,7 +10,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from runner.timeline.run import Assertion, Probe, Run, Scenario, Series, Verdict, Window
+from runner.timeline.run import (
+    Assertion,
+    Length,
+    Probe,
+    Repeated,
+    Run,
+    Scenario,
+    Series,
+    Verdict,
+    Window,
+)
 from runner.timeline.words import counted
 
 WORDS = {
@@ -126,6 +136,47 @@ def worst(probe: Probe) -> Series | None:
     )
 
 
+def titled(scenario: Scenario) -> str:
+    """Give a scenario's name, and which of its repetitions and attempts this was."""
+    said = []
+    if scenario.repetition is not None:
+        said.append(f"repetition {scenario.repetition} of {scenario.repetitions}")
+    if scenario.attempt > 1 or scenario.superseded:
+        said.append(f"attempt {scenario.attempt}" + (", tried again" if scenario.superseded else ""))
+    return scenario.name + (f" ({', '.join(said)})" if said else "")
+
+
+def length(value: Length) -> str:
+    """Give a measured duration: `41.00 s [40.95-41.05]`, `0 s`, `unlimited`."""
+    if math.isinf(value.at):
+        return f"unlimited [at least {duration(value.shortest)}]"
+    return duration(0.0) if value.longest == 0 else bracket(value.shortest, value.at, value.longest)
+
+
+def say_repeated(repeated: Repeated) -> list[str]:
+    """Give the lines that tell what the repetitions of a scenario say together."""
+    counts: dict[str, int] = {}
+    for turn in repeated.turns:
+        name = word(turn.verdict, turn.state)
+        counts[name] = counts.get(name, 0) + 1
+    lines = [
+        f"{repeated.name}, {count(len(repeated.turns), 'repetition')}: "
+        + ", ".join(f"{number} {name}" for name, number in counts.items())
+    ]
+    for what, spreads in (("downtime of", repeated.downtime), ("recovery from", repeated.recovery)):
+        for each in spreads:
+            ranks = (("min", each.min), ("median", each.median), ("p90", each.p90), ("max", each.max))
+            said = ", ".join(f"{name} {length(value)}" for name, value in ranks)
+            said += f" (repetition {each.worst})"
+            of = f"{what} {each.of}, {count(each.count, 'time')} measured"
+            lines.append(f"{of}: {said if each.max.longest else 'none seen'}")
+    for turn in repeated.turns:
+        if turn.repetition == repeated.worst:
+            delayed = f"the fault delayed by {turn.delay:.2f} s"
+            lines.append(f"the worst was repetition {turn.repetition}, {delayed}; again: {turn.command}")
+    return lines
+
+
 def word(verdict: Verdict, state: str) -> str:
     """Give the one word that says how a run or a scenario went."""
     if state in ("skipped", "interrupted", "killed"):
@@ -196,14 +247,17 @@ def say_scenario(scenario: Scenario) -> str:
 
 def say_run(run: Run) -> str:
     """Give the summary of a run."""
-    if len(run.scenarios) == 1:
-        said = say_scenario(run.scenarios[0])
+    last = [scenario for scenario in run.scenarios if not scenario.superseded]
+    if len(last) == 1:
+        said = say_scenario(last[0])
     else:
         counts: dict[str, int] = {}
-        for scenario in run.scenarios:
+        for scenario in last:
             name = word(scenario.verdict, scenario.state)
             counts[name] = counts.get(name, 0) + 1
         kinds = ", ".join(f"{number} {name}" for name, number in counts.items())
-        said = f"{count(len(run.scenarios), 'scenario')}: {kinds}." if run.scenarios else "No scenario began."
+        said = f"{count(len(last), 'scenario')}: {kinds}." if last else "No scenario began."
+    if again := len(run.scenarios) - len(last):
+        said += f" {count(again, 'attempt')} came out unknown before."
     message = _sentence(run.message) if run.message and run.message not in said else ""
     return " ".join(part for part in (message, said) if part)

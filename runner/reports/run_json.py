@@ -35,6 +35,8 @@ def document(run: Run) -> dict[str, Any]:
         "machine": _plain(run.machine),
         "inventory": _plain(run.inventory),
         "scenarios": _plain(run.scenarios),
+        "options": _plain(run.options),
+        "repeated": _plain(run.repeated),
     }
 
 

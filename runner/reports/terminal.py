@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 
 from runner.journal import events
 from runner.journal.events import Event
-from runner.reports.phrases import WORDS, clean, count, duration, say_downtime, tally, word, worst
+from runner.reports.phrases import (
+    WORDS,
+    clean,
+    count,
+    duration,
+    say_downtime,
+    say_repeated,
+    tally,
+    titled,
+    word,
+    worst,
+)
 from runner.timeline.run import Assertion, Probe, Run, Scenario, Verdict
 
 COLOURS = {"good": "32", "bad": "31", "open": "33", "mark": "35", "soft": "2", "strong": "1"}
@@ -19,6 +30,7 @@ TONES = {
     "passed": "good",
     "failed": "bad",
     "unmet": "bad",
+    "aborted": "bad",
     "error": "bad",
     "unknown": "open",
     "known": "open",
@@ -70,7 +82,11 @@ class Telling:
             case events.ScenarioStart():
                 where = style.paint("soft", f"{event.file}:{event.line}")
                 told = ["", f"{style.paint('strong', 'SCENARIO ' + clean(event.name))}  {where}"]
-                return told + ([f"  {clean(event.description)}"] if event.description else [])
+                told += [f"  {clean(event.description)}"] if event.description else []
+                if event.repetition is not None and event.delay is not None:
+                    of = f"repetition {event.repetition} of {event.repetitions}, seed {event.seed}"
+                    told.append(f"  {of}: the first fault is delayed by {event.delay:.2f} s")
+                return told + ([f"  attempt {event.attempt}"] if event.attempt > 1 else [])
             case events.Facts():
                 return self._line("cluster", "", _cluster(event))
             case events.StepStart():
@@ -99,9 +115,11 @@ class Telling:
                 return self._line("warning", "", f"undo {event.undo} failed: {event.error}")
             case events.Said():
                 return self._line(event.level if event.level in TONES else "says", "", event.text)
+            case events.Aborted():
+                return self._line("aborted", "", event.text)
             case events.Interrupt():
                 return self._line("interrupted", "", f"by {event.signal}: healing and reporting")
-            case events.ScenarioEnd() if event.state != "finished":
+            case events.ScenarioEnd() if event.state not in ("finished", "aborted"):
                 return self._line(event.state, "", event.message)
             case _:
                 return []
@@ -202,6 +220,9 @@ def recap(run: Run, report: str = "", style: Style | None = None) -> str:
         lines.append(f"  {clean(run.message)}")
     for scenario in run.scenarios:
         lines += _scenario(scenario, style)
+    for each in run.repeated:
+        first, *others = say_repeated(each)
+        lines += [f"  {'repeated':<11}{clean(first)}", *(" " * 13 + clean(text) for text in others)]
     verdict = word(run.verdict, run.state)
     lines += ["", f"{style.paint(TONES.get(verdict, 'open'), verdict.upper())} (exit code {run.exit_code})"]
     if report:
@@ -216,7 +237,7 @@ def _scenario(scenario: Scenario, style: Style) -> list[str]:
         ", ".join(f"{number} {WORDS[each]}" for each, number in counted.items() if number)
         or "nothing asserted"
     )
-    name = style.paint("strong", clean(scenario.name))
+    name = style.paint("strong", clean(titled(scenario)))
     lines = [f"  {style.word(verdict)}{name}: {said}, {duration(scenario.end - scenario.start)}"]
     indent = " " * 13
     if scenario.message:

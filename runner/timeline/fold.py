@@ -18,6 +18,7 @@ from runner.timeline import run
 from runner.timeline.evidence import Stall, gather, timing
 from runner.timeline.judge import Evidence, Observed, judge
 from runner.timeline.known import day, excused, version
+from runner.timeline.repetition import repeated
 from runner.timeline.run import Verdict
 from runner.timeline.series import Track, describe
 from runner.timeline.verdict import exit_code, merge, of_run
@@ -46,8 +47,14 @@ def fold(journal: Sequence[Event], recordings: Recordings) -> run.Run:
     start = next(_all(journal, events.RunStart), unborn)
     end = next(_all(journal, events.RunEnd), None)
     state = end.state if end else "killed"
+    began = list(_all(journal, events.ScenarioStart))
+    later = {(each.name, each.repetition): each.scenario for each in began}
     scenarios = tuple(
-        _Tale(journal, recordings, each, start).scenario() for each in _all(journal, events.ScenarioStart)
+        replace(
+            _Tale(journal, recordings, each, start).scenario(),
+            superseded=later[each.name, each.repetition] != each.scenario,
+        )
+        for each in began
     )
     verdict = of_run(state, scenarios)
     interrupted = state == "interrupted" or (end is None and any(_all(journal, events.Interrupt)))
@@ -65,7 +72,22 @@ def fold(journal: Sequence[Event], recordings: Recordings) -> run.Run:
         machine=start.machine,
         inventory=start.inventory,
         scenarios=scenarios,
+        options=start.options,
+        repeated=tuple(repeated(scenarios, start.options)),
     )
+
+
+def tracks(journal: Sequence[Event], recordings: Recordings, scenario: int, probe: str) -> tuple[Track, ...]:
+    """Give the series of a probe as the events so far and the samples say, as the verdict will see them."""
+    start = next(_all(journal, events.RunStart))
+    own = [event for event in journal if getattr(event, "scenario", None) == scenario]
+    told = [
+        event
+        for event in own
+        if isinstance(event, events.ClusterEvent) or getattr(event, "probe", None) == probe
+    ]
+    tale = _Tale(told, recordings, next(_all(own, events.ScenarioStart)), start)
+    return tuple(track for each in tale.probes for track in each.tracks)
 
 
 def base(path: str) -> str:
@@ -169,11 +191,18 @@ class _Tale:
                 for event in _all(self.own, events.ClusterEvent)
             ),
             cluster=self.facts,
+            repetition=self.began.repetition,
+            repetitions=self.began.repetitions,
+            attempt=self.began.attempt,
+            seed=self.began.seed,
+            delay=self.began.delay,
         )
 
     def _reasons(self, state: str, judged: int) -> Iterator[tuple[Verdict, str]]:
         """Give what weighs on the verdict beside the assertions, each with its sentence."""
-        if state != "finished":
+        for abort in _all(self.own, events.Aborted):
+            yield Verdict.FAIL, abort.text
+        if state not in ("finished", "aborted"):
             yield Verdict.UNKNOWN, (self.ended.message if self.ended else "") or f"The scenario was {state}."
         for wait in self.waits:
             verdict, known = self._waited(wait)

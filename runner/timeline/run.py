@@ -312,7 +312,7 @@ class Scenario:
     tags: tuple[str, ...]
     verdict: Verdict
     state: str
-    """finished, skipped, error, interrupted, killed"""
+    """finished, skipped, error, aborted, interrupted, killed"""
     message: str
     start: float
     end: float
@@ -329,6 +329,66 @@ class Scenario:
     """One a fault that hit."""
     members: tuple[Member, ...] = ()
     availability: tuple[Availability, ...] = ()
+    repetition: int | None = None
+    """From 1; None where the scenario is not repeated."""
+    repetitions: int | None = None
+    attempt: int = 1
+    superseded: bool = False
+    """A later attempt followed, which counts in its place."""
+    seed: int | None = None
+    delay: float | None = None
+    """Seconds that its first fault was held back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """A measured duration, somewhere in [shortest, longest]; `at` is the best single value, inf unlimited."""
+
+    shortest: float
+    at: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a duration came out over the repetitions of a scenario; ranks are nearest ranks."""
+
+    of: str
+    """The probe's or the fault's name."""
+    count: int
+    """How many repetitions it is known of."""
+    min: Length
+    median: Length
+    p90: Length
+    max: Length
+    worst: int
+    """The repetition that has the greatest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One repetition: what it drew, how it ended, and how it is played again alone."""
+
+    repetition: int
+    seed: int
+    delay: float
+    verdict: Verdict
+    state: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A scenario that ran several times, each time with its first fault delayed by another length."""
+
+    name: str
+    turns: tuple[Turn, ...]
+    downtime: tuple[Spread, ...]
+    """One a probe: all downtime of its worst series."""
+    recovery: tuple[Spread, ...]
+    """One a fault: from its injection to its full recovery."""
+    worst: int | None
+    """The repetition with the greatest downtime, else with the longest recovery; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,3 +409,6 @@ class Run:
     machine: Mapping[str, Json]
     inventory: Mapping[str, Json]
     scenarios: tuple[Scenario, ...]
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """What the command line chose, but for the files."""
+    repeated: tuple[Repeated, ...] = ()

@@ -55,8 +55,11 @@ def within(interval: Interval, *, least: float | None = None, most: float | None
 
 
 def of_run(state: str, scenarios: Iterable[Scenario]) -> Verdict:
-    """Give a run's verdict: its scenarios' but the skipped; unknown if it is unfinished or judged nothing."""
-    ran = [scenario for scenario in scenarios if scenario.state != "skipped"]
+    """Give a run's verdict: its scenarios' but the skipped; unknown if it is unfinished or judged nothing.
+
+    Of the attempts at a scenario the last counts.
+    """
+    ran = [scenario for scenario in scenarios if scenario.state != "skipped" and not scenario.superseded]
     verdicts = [scenario.verdict for scenario in ran]
     if state != "finished" or not any(scenario.judged for scenario in ran):
         verdicts.append(Verdict.UNKNOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -142,6 +143,28 @@ def test_list_steps_prints_them_and_runs_nothing(folder: Path, capsys: pytest.Ca
         "assert",
     ]
     assert not (folder / "reports").exists()
+
+
+def test_list_steps_shows_repetitions_and_their_delays(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+    for _ in range(2):
+        assert main(["good.yaml", "-i", "i.yaml", "--list-steps", "--repeat", "3", "--seed", "5"]) == 0
+        shown.append(capsys.readouterr().out.splitlines()[1])
+    assert shown[0] == shown[1]
+    assert re.fullmatch(
+        r"  3 times; with seed 5 its first fault is delayed by \d\.\d\d s, \d\.\d\d s, \d\.\d\d s", shown[0]
+    )
+
+
+@pytest.mark.parametrize("option", ["--repeat", "--retry-unknown"])
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1001"])
+def test_how_often_is_a_number(
+    option: str, number: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["good.yaml", "-i", "i.yaml", option, number]) == 4
+    assert "is not a number from 1 to 1000" in capsys.readouterr().err
 
 
 def test_two_runs_of_one_second_have_two_folders(folder: Path) -> None:

@@ -11,7 +11,7 @@ from runner.cli.options import Settings
 from runner.errors import InvalidInput
 from runner.language.compiler import compile_files, walk
 from runner.language.pack import Disk, folder
-from runner.language.plan import Block, Expectation, Identity, Position, Retry, Step
+from runner.language.plan import Abort, Block, Expectation, Identity, Position, Retry, Step
 from runner.language.text import LIMIT
 from runner.steps.catalogue import catalogue
 from tests.language.compiling import HEAD, compiled, problem, problems, steps, where
@@ -49,6 +49,34 @@ class TestAScenario:
         assert step.arguments.duration == 2.0
         assert step.raw == {"duration": "2s"}
         assert step.positions["duration",] == Position("s.yaml", 10, 12)
+
+    def test_says_how_often_it_runs_and_when_it_is_given_up(self):
+        text = (
+            "name: n\nvars: {times: 3}\nrepeat: '{{ times }}'\nabort_when: {probe: users, longest: 1m, failed: 5}\n"
+            "probes: {users: {endpoint: service}}\n" + PAUSE
+        )
+        [scenario] = compiled(text).scenarios
+        assert scenario.repeat == 3
+        assert scenario.abort_when == Abort("users", longest=60.0, total=None, failed=5)
+        assert compiled(text, extra_vars=["times=4"]).scenarios[0].repeat == 4
+        assert compiled(text, repeat=9).scenarios[0].repeat == 9
+        [once] = compiled(f"name: n\n{PAUSE}").scenarios
+        assert (once.repeat, once.abort_when) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("key", "said", "words"),
+        [
+            ("repeat", "0", "at least 1"),
+            ("repeat", "2000", "at most 1000"),
+            ("repeat", "often", "a whole number"),
+            ("abort_when", "{probe: users}", "needs a limit"),
+            ("abort_when", "{probe: users, longest: 60}", "has no unit"),
+            ("abort_when", "{probe: user, longest: 60s}", "there is no probe `user`"),
+        ],
+    )
+    def test_refuses_wrong_ones(self, key, said, words):
+        found = problem(f"name: n\nprobes: {{users: {{endpoint: service}}}}\n{key}: {said}\n{PAUSE}")
+        assert words in found.message
 
     def test_a_file_may_hold_several(self):
         plan = compiled("- name: a\n  steps: [{pause: 1s}]\n- name: b\n  steps: [{pause: 1s}]\n")

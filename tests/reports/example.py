@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from runner.timeline.repetition import repeated as summed
 from runner.timeline.run import (
     Assertion,
     Blind,
@@ -459,10 +460,47 @@ def as_known() -> Run:
     return replace(run, verdict=Verdict.PASS, exit_code=0, scenarios=(scenario,))
 
 
+def repeated() -> Run:
+    """Two repetitions of a scenario; the first came out unknown at the first attempt."""
+    run = head_node_failure()
+    passed = run.scenarios[0]
+    unknown = replace(
+        could_not_start().scenarios[0], verdict=Verdict.UNKNOWN, repetition=1, repetitions=2, superseded=True,
+        seed=7, delay=3.25,
+    )  # fmt: skip
+    first = replace(passed, repetition=1, repetitions=2, attempt=2, seed=7, delay=3.25)
+    fault = replace(passed.faults[0], recovered=RECOVERED + 9.5, evidence={"missing_at": RECOVERED + 8.75})
+    aborted = (
+        "Aborted: longest downtime of users (service/new) is 60.2 s or more, and `abort_when` allows 60 s."
+    )
+    second = replace(
+        passed, repetition=2, repetitions=2, seed=2754410, delay=8.125, faults=(fault,), verdict=Verdict.FAIL,
+        state="aborted", message=aborted,
+    )  # fmt: skip
+    scenarios = (unknown, first, second)
+    options = {
+        "inventory": "local",
+        "given": ["gcs=redis"],
+        "app": None,
+        "path": None,
+        "tags": [],
+        "skip_tags": [],
+    }
+    return replace(
+        run,
+        verdict=Verdict.FAIL,
+        exit_code=1,
+        scenarios=scenarios,
+        options=options,
+        repeated=tuple(summed(scenarios, options)),
+    )
+
+
 RUNS = {
     "passed": head_node_failure,
     "failed": without_fault_tolerance,
     "error": could_not_start,
     "several": several,
     "known": as_known,
+    "repeated": repeated,
 }

@@ -17,6 +17,7 @@ from tests.reports.example import (
     as_known,
     could_not_start,
     head_node_failure,
+    repeated,
     several,
     without_fault_tolerance,
 )
@@ -89,6 +90,24 @@ def test_an_unexpected_pass_is_a_failure_that_begins_with_why():
     (failure,) = cases(replace(run, scenarios=(scenario,)))[first.name].result
     assert isinstance(failure, Failure)
     assert failure.message.startswith("it holds, though it is known to fail; expected")
+
+
+def test_each_repetition_is_a_suite_and_of_its_attempts_the_last_tells_of_the_others():
+    run = repeated()
+    first, second = suites(run)
+    assert (first.name, second.name) == (
+        "head-node-failure (repetition 1 of 2)",
+        "head-node-failure (repetition 2 of 2)",
+    )
+    assert [case.classname for case in first][:4] == [case.classname for case in second][:4]
+    properties = {each.name: each.value for each in first.properties()}
+    assert properties["attempt 1"].startswith("unknown: The head did not come up within 60 s.")
+    assert (properties["seed"], properties["delay"]) == ("7", "3.25 s")
+    assert "Attempt 1 came out unknown. The head did not come up" in first._elem.findtext("system-out")
+    assert (first.failures, first.errors) == (0, 0)
+    (aborted,) = [case for case in second if case.result]
+    assert aborted.name == "scenario"
+    assert aborted.result[0].message.startswith("Aborted: longest downtime of users")
 
 
 def test_an_unknown_assertion_is_an_error_that_says_so():

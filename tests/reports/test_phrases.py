@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.reports import phrases
-from runner.timeline.run import Verdict
+from runner.timeline.run import Length, Verdict
 from tests.reports.example import (
     BLIP,
     as_known,
     could_not_start,
     head_node_failure,
+    repeated,
     several,
     without_fault_tolerance,
 )
@@ -89,6 +90,23 @@ def test_the_sentence_of_a_run_says_what_failed_before_what_was_seen():
     assert "users 46.07 s [46.04-46.10], still down at the end" in said
     assert phrases.say_run(could_not_start()).startswith("The head did not come up within 60 s.")
     assert phrases.say_run(several()) == "4 scenarios: 1 passed, 1 failed, 1 error, 1 skipped."
+
+
+def test_repetitions_and_attempts_are_told_apart():
+    run = repeated()
+    assert [phrases.titled(each) for each in run.scenarios] == [
+        "head-node-failure (repetition 1 of 2, attempt 1, tried again)",
+        "head-node-failure (repetition 1 of 2, attempt 2)",
+        "head-node-failure (repetition 2 of 2)",
+    ]
+    assert phrases.titled(head_node_failure().scenarios[0]) == "head-node-failure"
+    assert phrases.say_run(run) == "2 scenarios: 1 passed, 1 failed. 1 attempt came out unknown before."
+
+
+def test_a_length_says_what_is_unlimited():
+    assert phrases.length(Length(0.0, 0.0, 0.0)) == "0 s"
+    assert phrases.length(Length(4.94, 5.0, 5.06)) == "5.00 s [4.94-5.06]"
+    assert phrases.length(Length(3.0, math.inf, math.inf)) == "unlimited [at least 3.00 s]"
 
 
 def test_what_is_known_is_said_first_and_the_others_are_counted_apart():
