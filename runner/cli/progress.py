@@ -9,15 +9,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from runner.cli.guard import hush
 from runner.journal.events import AssertMark, Event, Observation, ProbeStart, ProbeStop, StepEnd
 from runner.journal.journal import Subscriber
 from runner.reports.terminal import Counts, Style, Telling, judged, live
 
+if TYPE_CHECKING:
+    from runner.timeline.live import Tally
+
 EVERY = 0.5
 """Seconds between two live lines."""
+SLACK = 5.0
+"""Seconds beyond its timeout after which a request has surely ended, though its prober was held up."""
 
 
 def style(out: TextIO) -> Style:
@@ -37,7 +42,8 @@ class Progress:
         self._events: list[Event] = []
         self._marks: set[str] = set()
         self._probes: dict[str, ProbeStart] = {}
-        self._zero = 0.0
+        self._settled: dict[str, tuple[int, Tally]] = {}
+        """By sample file, how far its requests are counted for good, and what was counted."""
 
     def hear(self, event: Event) -> None:
         """Show what an event is worth."""
@@ -61,10 +67,9 @@ class Progress:
     def _judged(self, path: str) -> list[str]:
         """Give the lines of an assert step's cases, as they stand now."""
         from runner.journal.samples import Recordings
-        from runner.timeline.fold import fold
+        from runner.timeline.fold import assertions
 
-        run = fold(self._events, Recordings(self._folder))
-        return judged([each for each in run.scenarios[-1].assertions if each.step == path], self._style)
+        return judged(assertions(self._events, Recordings(self._folder), path), self._style)
 
     async def tick(self) -> None:
         """Write the live line again and again, until cancelled."""
@@ -87,28 +92,32 @@ class Progress:
         return float(getattr(self._events[0], "monotonic", 0.0)) if self._events else 0.0
 
     def _counts(self) -> list[Counts]:
+        """Count what every running probe has seen; what can change no more is counted once."""
         from runner.journal.samples import Recordings
-        from runner.timeline.evidence import Class, gather
+        from runner.timeline.evidence import gather
+        from runner.timeline.live import Tally
 
         recordings = Recordings(self._folder)
         found = []
         for probe in self._probes.values():
-            stalls = recordings.prober(probe.scenario).stalls
-            sent = bad = 0
-            down: list[float] = []
+            tallies = []
             for series in probe.series:
-                samples = recordings.series(series["file"])
+                since, settled = self._settled.get(series["file"], (0, Tally()))
+                samples = recordings.since(series["file"], since)
                 if samples is None or not len(samples.n):
+                    tallies.append(settled)
                     continue
-                kinds = gather(samples, stalls).kind
-                sent += len(kinds)
-                wrong = (kinds == Class.BAD) | (kinds == Class.SLOW)
-                bad += int(wrong.sum())
-                if wrong[-1]:
-                    rights = (~wrong).nonzero()[0]
-                    since = int(samples.sent[rights[-1] + 1 if len(rights) else 0])
-                    down.append(since / 1e9 - self._began())
-            found.append(Counts(probe.probe, sent, bad, min(down) if down else None))
+                seen = gather(samples, recordings.stalls(probe.scenario, since))
+                # Requests end out of order: what was sent this long ago has ended.
+                until = int(samples.sent[-1]) - round((float(series["timeout"]) + SLACK) * 1e9)
+                if until > since:
+                    settled = settled.grown(seen.within(since, until))
+                    since = until + 1
+                    self._settled[series["file"]] = since, settled
+                tallies.append(settled.grown(seen.within(since, int(samples.sent[-1]))))
+            downs = [each.down / 1e9 - self._began() for each in tallies if each.down is not None]
+            ended, bad = sum(each.ended for each in tallies), sum(each.bad for each in tallies)
+            found.append(Counts(probe.probe, ended, bad, min(downs, default=None)))
         return found
 
     def _show(self, text: str) -> None:

@@ -299,7 +299,6 @@ async def _ended(since: float, stage: Stage) -> None:
 def _judged(path: str, stage: Stage) -> list[Assertion]:
     """Judge what is journalled so far, and give the cases of this mark."""
     from runner.journal.samples import Recordings
-    from runner.timeline.fold import fold
+    from runner.timeline.fold import assertions
 
-    run = fold(stage.journal.events, Recordings(stage.folder))
-    return [each for each in run.scenarios[-1].assertions if each.step == path]
+    return assertions(stage.journal.events, Recordings(stage.folder), path)

@@ -90,6 +90,13 @@ def tracks(journal: Sequence[Event], recordings: Recordings, scenario: int, prob
     return tuple(track for each in tale.probes for track in each.tracks)
 
 
+def assertions(journal: Sequence[Event], recordings: Recordings, path: str) -> list[run.Assertion]:
+    """Give the cases that the assert step at a path of the last scenario marked, judged by what is known."""
+    start = next(_all(journal, events.RunStart))
+    began = list(_all(journal, events.ScenarioStart))[-1]
+    return [each for each in _Tale(journal, recordings, began, start).assertions() if each.step == path]
+
+
 def base(path: str) -> str:
     """Give the plan node of a step's path: `steps[4].block[0]` for `steps[4]#2.block[0]#1`."""
     return re.sub(r"#\d+", "", path)
@@ -156,7 +163,7 @@ class _Tale:
 
     def scenario(self) -> run.Scenario:
         """Give the scenario with its verdict."""
-        assertions = tuple(self._assertions())
+        assertions = tuple(self.assertions())
         state = self.ended.state if self.ended else "killed"
         judged = sum(each.verdict is not Verdict.UNKNOWN for each in assertions)
         judged += sum(wait.after_fault for wait in self.waits)
@@ -463,7 +470,7 @@ class _Tale:
                 return True
         return False
 
-    def _assertions(self) -> Iterator[run.Assertion]:
+    def assertions(self) -> Iterator[run.Assertion]:
         """Give the cases of all marks, judged, then those never reached; a skipped scenario has none."""
         if self.ended is not None and self.ended.state == "skipped":
             return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runner.journal.samples import WRITTEN, Samples
-from runner.timeline.evidence import Class, Instants, Stall, Timing, gather, timing
+from runner.timeline.evidence import Class, Evidence, Instants, Stall, Timing, gather, timing
 
 LATEST = 20_000_000
 """A request later than this (or than its period, if that is longer) is not sent."""
@@ -34,6 +34,30 @@ class Streak:
     def seconds(self) -> float:
         """How long it is."""
         return 0.0 if self.since is None else max(0, self.until - self.since) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of a series' requests so far, counted up bit by bit."""
+
+    ended: int = 0
+    bad: int = 0
+    down: int | None = None
+    """When the first of the requests was sent that have been bad ever since; None while the last is good."""
+
+    def grown(self, seen: Evidence) -> Tally:
+        """Count what was sent next."""
+        wrong = (seen.kind == Class.BAD) | (seen.kind == Class.SLOW)
+        if not len(wrong):
+            return self
+        down = self.down
+        if not wrong[-1]:
+            down = None
+        elif not wrong.all():
+            down = int(seen.sent[np.flatnonzero(~wrong)[-1] + 1])
+        elif down is None:
+            down = int(seen.sent[0])
+        return Tally(self.ended + len(wrong), self.bad + int(wrong.sum()), down)
 
 
 def streak(samples: Samples, stalls: Sequence[Stall], *, now: int) -> Streak:

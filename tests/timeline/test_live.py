@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.journal.samples import Samples
-from runner.timeline.live import streak
+from runner.timeline.evidence import Class, Evidence
+from runner.timeline.live import Tally, streak
 from tests.timeline.simulator import ORIGIN, Outage, Setting, World, nanoseconds
 
 
@@ -63,3 +66,23 @@ def test_a_stall_of_the_prober_begins_a_new_streak_and_keeps_nobody_waiting():
     assert found.since is not None
     assert seconds(found.since) == pytest.approx(5.0, abs=0.03)
     assert seconds(found.until) == pytest.approx(5.55, abs=0.03)
+
+
+def seen(kinds: list[Class], first: int) -> Evidence:
+    sent = np.arange(first, first + len(kinds), dtype=np.int64)
+    zeros = np.zeros(len(kinds), dtype=np.uint16)
+    return Evidence(sent, sent, sent, sent, np.array(kinds, dtype=np.uint8), zeros.astype(np.uint8), zeros)
+
+
+@given(st.lists(st.lists(st.sampled_from(list(Class)))))
+def test_counted_bit_by_bit_is_counted_at_once(parts: list[list[Class]]):
+    tally, first = Tally(), 0
+    for part in parts:
+        tally = tally.grown(seen(part, first))
+        first += len(part)
+    every = [kind for part in parts for kind in part]
+    assert tally == Tally().grown(seen(every, 0))
+    wrong = [kind in (Class.BAD, Class.SLOW) for kind in every]
+    right = [index for index, bad in enumerate(wrong) if not bad]
+    since = right[-1] + 1 if right else 0
+    assert tally == Tally(len(every), sum(wrong), since if since < len(every) else None)
