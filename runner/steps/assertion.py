@@ -73,10 +73,14 @@ class During(Model):
 
 
 class Recovery(Model):
-    """How long it may take from a fault's injection to full recovery."""
+    """How long it may take from a fault's injection to a phase of its recovery."""
 
     fault: FaultName = Field(description="The name that the fault was registered under.")
     max: Duration
+    phase: Literal["impact", "detection", "mitigation", "recovery"] = Field(
+        default="recovery",
+        description="The first request lost, the cluster noticing, all traffic good again, or all as before.",
+    )
 
 
 _LIMITS = ("failed", "total", "longest", "success", "latency", "errors")
@@ -234,7 +238,11 @@ def _resolved(case: Case, number: int, stage: Stage) -> dict[str, Json]:
     if case.during is not None:
         resolved["during"] = {"fault": _number(case.during.fault, stage), "phase": case.during.phase}
     if case.recovery is not None:
-        resolved["recovery"] = {"fault": _number(case.recovery.fault, stage), "max": case.recovery.max}
+        resolved["recovery"] = {
+            "fault": _number(case.recovery.fault, stage),
+            "max": case.recovery.max,
+            "phase": case.recovery.phase,
+        }
     if case.same_identities is not None:
         resolved["same_identities"] = _number(case.same_identities, stage)
     if case.latency is not None:

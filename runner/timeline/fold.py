@@ -15,13 +15,18 @@ from runner.journal import events
 from runner.journal.events import Event
 from runner.journal.samples import ProberLog, Samples
 from runner.timeline import run
+from runner.timeline.availability import availability
+from runner.timeline.cast import Observed
 from runner.timeline.evidence import Stall, gather, timing
-from runner.timeline.judge import Evidence, Observed, judge
+from runner.timeline.judge import Evidence, judge
 from runner.timeline.known import day, excused, version
+from runner.timeline.members import members
+from runner.timeline.recovery import Account, Explanation, Injury, Lane, Measured
 from runner.timeline.repetition import repeated
 from runner.timeline.run import Verdict
-from runner.timeline.series import Track, describe
+from runner.timeline.series import Track, summary
 from runner.timeline.verdict import exit_code, merge, of_run
+from runner.timeline.windows import Analysis
 
 Json = Any
 BLOCKS = ("block", "parallel")
@@ -152,6 +157,7 @@ class _Tale:
         self.faults = self._faults(journal)
         self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
         self.observations = self._observations()
+        self._whole: dict[int, Analysis | None] = {}
         begun = {step.path for step in _all(self.own, events.StepStart)}
         begun |= {mark.path for mark in _all(self.own, events.AssertMark)}
         self.superseded = tuple(_superseded(begun))
@@ -169,6 +175,8 @@ class _Tale:
         judged += sum(wait.after_fault for wait in self.waits)
         reasons = list(self._reasons(state, judged))
         axis = (self.began.t, self.end)
+        account = self._account(self.end)
+        explained = Explanation(account)
         return run.Scenario(
             name=self.began.name,
             file=self.began.file,
@@ -185,7 +193,7 @@ class _Tale:
             probes=tuple(
                 run.Probe(
                     name=each.start.probe,
-                    series=tuple(describe(track, axis) for track in each.tracks),
+                    series=tuple(summary(track, self._analysed(track), axis) for track in each.tracks),
                     start=min((track.began for track in each.tracks), default=each.start.t),
                     end=each.stop,
                 )
@@ -195,7 +203,7 @@ class _Tale:
             assertions=assertions,
             happenings=tuple(
                 run.Happening(at=event.at, source=event.source, slot=event.slot, text=event.text)
-                for event in _all(self.own, events.ClusterEvent)
+                for event in account.said
             ),
             cluster=self.facts,
             repetition=self.began.repetition,
@@ -203,6 +211,75 @@ class _Tale:
             attempt=self.began.attempt,
             seed=self.began.seed,
             delay=self.began.delay,
+            recoveries=explained.recoveries(),
+            members=members(
+                account.observed,
+                account.said,
+                [(each.fault, each.hits) for each in account.injuries],
+                explained.cast,
+                axis,
+            ),
+            availability=tuple(self._availability()),
+        )
+
+    def _analysed(self, track: Track) -> Analysis | None:
+        """Give what the whole scope of a series says, analysed once."""
+        if id(track) not in self._whole:
+            self._whole[id(track)] = track.analyse(track.scope)
+        return self._whole[id(track)]
+
+    def _availability(self) -> Iterator[run.Availability]:
+        """Give the worst windows of every series that was recorded."""
+        for each in self.probes:
+            for track in each.tracks:
+                analysis = self._analysed(track)
+                if analysis is None:
+                    continue
+                t1 = analysis.scope[1]
+                possible = [
+                    (window.start.earliest, t1 if window.end is None else window.end.latest)
+                    for window in analysis.windows
+                ]
+                possible += [(cell.start, cell.end) for cell in analysis.blind]
+                yield run.Availability(
+                    each.start.probe,
+                    track.name,
+                    *availability(analysis.scope, certain=analysis.proven, possible=possible),
+                )
+
+    def _account(self, end: float) -> Account:
+        """Give what was known of the scenario at an instant, for the faults to be explained by."""
+        lanes: list[Lane] = []
+        for each in self.probes:
+            for track in each.tracks:
+                scope = track.clip(end=end)
+                if scope is None:
+                    continue
+                analysis = self._analysed(track) if scope == track.scope else track.analyse(scope)
+                lanes.append(
+                    Lane(
+                        each.start.probe,
+                        track.name,
+                        str(track.spec.get("endpoint", "")),
+                        scope,
+                        analysis.windows if analysis is not None else (),
+                        analysis.blind if analysis is not None else (run.Blind(*scope, ("no sample file",)),),
+                    )
+                )
+        said = sorted(
+            (event for event in _all(self.own, events.ClusterEvent) if event.t <= end),
+            key=lambda event: event.at,
+        )
+        return Account(
+            end=end,
+            injuries=tuple(
+                Injury(intent.fault, fault, intent.hits)
+                for intent in _all(self.own, events.FaultIntent)
+                if (fault := self.faults[intent.fault]).injected is not None and fault.injected <= end
+            ),
+            observed=tuple(each for each in self.observations.values() if each.at <= end),
+            said=tuple(said),
+            lanes=tuple(lanes),
         )
 
     def _reasons(self, state: str, judged: int) -> Iterator[tuple[Verdict, str]]:
@@ -348,16 +425,11 @@ class _Tale:
         if stop is None and logged > start.t:
             stop = logged
         steady = after(events.ProbeSteady)
-        return _Stretch(
-            start,
-            stop,
-            tuple(
-                self._track(
-                    start.probe, spec, steady, end if stop is None else stop, stopped=stop is not None
-                )
-                for spec in start.series
-            ),
+        tracks = tuple(
+            self._track(start.probe, spec, steady, end if stop is None else stop, stopped=stop is not None)
+            for spec in start.series
         )
+        return _Stretch(start, stop, tracks)
 
     def _track(
         self, probe: str, spec: Mapping[str, Json], steady: float | None, end: float, *, stopped: bool
@@ -530,7 +602,12 @@ class _Tale:
         )
         if looked_at is not None and looked_at.asked < hit:
             looked_at = None
+
+        def phase(number: int, name: str) -> Measured | None:
+            return Explanation(self._account(mark.t)).phase(number, name)
+
         return Evidence(
+            phase=phase,
             at=mark.t,
             tracks=tracks,
             faults=self.faults,

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from runner.journal.samples import Outcome
+from runner.timeline.cast import Observed
 from runner.timeline.evidence import Class
 from runner.timeline.matching import Finding, match
+from runner.timeline.recovery import Measured
 from runner.timeline.run import Fault, Verdict
 from runner.timeline.series import Track, latencies, percentile
 from runner.timeline.verdict import Interval, merge, within
@@ -23,15 +25,6 @@ from runner.timeline.windows import Analysis, named
 from runner.timeline.words import between, counted, number, ordinal, seconds, share
 
 Json = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """A state document: what it says held at some instant of [asked, at] (seconds since the run's zero)."""
-
-    asked: float
-    at: float
-    document: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +37,8 @@ class Evidence:
     observations: Sequence[Observed] = ()
     document: Mapping[str, Json] | None = None
     ray_state: Mapping[str, Json] | None = None
+    phase: Callable[[int, str], Measured | None] = lambda _number, _name: None
+    """Gives one phase of a fault, as far as was known at the mark."""
     unmet: Sequence[tuple[float, str]] = ()
     """Waits that ended without their condition: when, and for what."""
 
@@ -249,6 +244,8 @@ def _recovery(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     fault = _fault(limit["fault"], evidence)
     assert fault.injected is not None
     expected = _EXPECTED["recovery"](case)
+    if (name := limit.get("phase", "recovery")) != "recovery":
+        return _early(name, limit, expected, evidence.phase(limit["fault"], name))
     if fault.recovered is not None and fault.recovered <= evidence.at:
         took = fault.recovered - fault.injected
         # Recovered when seen so at the latest; at the earliest when last seen not to be.
@@ -270,6 +267,23 @@ def _recovery(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     verdict = Verdict.FAIL if waited > limit["max"] else Verdict.UNKNOWN
     why = "" if verdict is Verdict.FAIL else "the wait for it ended before the limit did"
     return Finding(verdict, expected, f"not recovered {seconds(waited)} after the fault", why)
+
+
+def _early(name: str, limit: Mapping[str, Json], expected: str, measured: Measured | None) -> Finding:
+    """Judge how soon a phase before the recovery came."""
+    if measured is None:
+        raise _Unknown("nothing is known of the fault")
+    phase, interval = measured.phase, measured.interval
+    if phase.after is None:
+        actual = phase.by
+    else:
+        when = between(Interval(phase.after.earliest, phase.after.latest), seconds)
+        actual = f"{name} {when} after the fault: {phase.by}" + (f" ({phase.source})" if phase.source else "")
+    if interval is None:
+        return Finding(Verdict.UNKNOWN, expected, actual, phase.by)
+    verdict = within(interval, most=limit["max"])
+    why = "" if verdict is not Verdict.UNKNOWN else f"it lies {between(interval, seconds)} after the fault"
+    return Finding(verdict, expected, actual, why)
 
 
 def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
@@ -406,10 +420,20 @@ def _expect_errors(case: Mapping[str, Json]) -> str:
     return f"requests of {_of(case)} fail " + (f"by {allowed} only" if allowed else "not at all")
 
 
+_PHASES = {
+    "impact": "the first request lost",
+    "detection": "noticed by the cluster",
+    "mitigation": "all traffic good again",
+    "recovery": "recovered",
+}
+
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
     **{name: _expect(name) for name in _MEASURES},
     "errors": _expect_errors,
     "same_identities": lambda _: "who answers from the fault to the recovery answered before it",
-    "recovery": lambda case: f"recovered at most {seconds(case['recovery']['max'])} after the fault",
+    "recovery": lambda case: (
+        f"{_PHASES[case['recovery'].get('phase', 'recovery')]} at most"
+        f" {seconds(case['recovery']['max'])} after the fault"
+    ),
     "that": lambda case: str(case["that"].get("text", "")),
 }

@@ -296,6 +296,7 @@ class Availability:
     have been either. It keeps one long outage apart from many short ones.
     """
 
+    probe: str
     series: str
     sizes: tuple[float, ...]
     worst: tuple[tuple[float, float], ...]

@@ -81,7 +81,12 @@ class Track:
 
 def describe(track: Track, chart: tuple[float, float]) -> run.Series:
     """Give what reports say of a series; `chart` is the axis to draw it on."""
-    stretch, analysis = track.stretch(track.scope), track.analyse(track.scope)
+    return summary(track, track.analyse(track.scope), chart)
+
+
+def summary(track: Track, analysis: Analysis | None, chart: tuple[float, float]) -> run.Series:
+    """Give the same where the scope has been analysed already."""
+    stretch = track.stretch(track.scope)
     if stretch is None or analysis is None or track.evidence is None or track.timing is None:
         return _unrecorded(track)
     bad = stretch.kind > Class.GOOD

@@ -50,6 +50,8 @@ class Analysis:
     count: Interval
     total: Interval
     longest: Interval
+    proven: tuple[tuple[float, float], ...]
+    """Where it was down for certain: the parts of `total.lo`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,11 @@ def analyse(
             int(terms.max(initial=0)) / 1e9,
             max(int(lengths.max(initial=0)), int((cells.end - cells.start).max(initial=0))) / 1e9,
             above=some,
+        ),
+        proven=tuple(
+            ((int(one) - zero) / 1e9, (int(two) - zero) / 1e9)
+            for one, two in zip(seen.u[runs[:, 0]], seen.sent[runs[:, 1]], strict=True)
+            if one < two
         ),
     )
 

@@ -104,7 +104,7 @@ class Running:
                 self.state = "down"
                 await self.wanted.wait()
             self.state = "waiting"
-            await accepting(self.unit.after)
+            await self._await()
             for path in self.unit.forget:
                 Path(path).unlink(missing_ok=True)
             await self._live()
@@ -114,6 +114,13 @@ class Running:
                 self.say("given up", "failed", starts=self.starts)
             elif self.wanted.is_set():
                 await asyncio.sleep(self.unit.restart_delay)
+
+    async def _await(self) -> None:
+        """Wait for what it needs; said where it is not there at once."""
+        for place in self.unit.after:
+            if not await accepts(place):
+                self.say(f"waits for {place[0]}:{place[1]}", "awaits", place=list(place))
+        await accepting(self.unit.after)
 
     async def _live(self) -> None:
         """Start it and wait for its end. Nothing of it lives afterwards."""
