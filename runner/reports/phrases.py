@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from runner.timeline.run import (
     Assertion,
+    Bracket,
     Length,
     Probe,
+    Recovery,
     Repeated,
     Run,
     Scenario,
@@ -29,6 +31,9 @@ WORDS = {
     Verdict.FAIL: "failed",
     Verdict.UNKNOWN: "unknown",
 }
+
+MOST = 4
+"""Causes that a line names."""
 
 _CONTROL = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
@@ -125,6 +130,40 @@ def say_downtime(series: Series) -> str:
     if total.blind:
         text += f", blind for {duration(total.blind)}"
     return text
+
+
+def say_recovery(recovery: Recovery) -> str:
+    """Give a line on a fault: how soon each phase came, and what took most of the time."""
+    phases = {each.phase: each for each in recovery.phases}
+    told = []
+    for name, done, not_done in (
+        ("detection", "detected after", "not detected"),
+        ("mitigation", "traffic good after", ""),
+        ("recovery", "as before after", ""),
+    ):
+        phase = phases.get(name)
+        if phase is None:
+            continue
+        if phase.after is not None:
+            told.append(f"{done} {_instant(phase.after)}")
+        else:
+            told.append(f"{not_done} ({phase.by})" if not_done else phase.by)
+    took: dict[str, float] = {}
+    for cause in recovery.causes:
+        what = re.sub(r" strikes \d+( of \d+)?$", " strikes", cause.cause)
+        took[what] = took.get(what, 0.0) + cause.share
+    most = sorted(((share, cause) for cause, share in took.items() if share >= 0.005), reverse=True)
+    shares = [f"{share * 100:.0f}% {cause}" for share, cause in most[:MOST]]
+    if recovery.explained is not None and recovery.unexplained >= 0.005:
+        shares.append(f"{recovery.unexplained * 100:.0f}% unexplained")
+    return ", ".join(told) + (f"; {', '.join(shares)}" if shares else "")
+
+
+def _instant(after: Bracket) -> str:
+    """Give an instant, with its bracket where that is wider than it is worth saying."""
+    if after.latest - after.earliest < 0.001:
+        return duration(after.at)
+    return bracket(after.earliest, after.at, after.latest)
 
 
 def worst(probe: Probe) -> Series | None:

@@ -16,6 +16,7 @@ from runner.reports.phrases import (
     count,
     duration,
     say_downtime,
+    say_recovery,
     say_repeated,
     tally,
     titled,
@@ -249,6 +250,8 @@ def _scenario(scenario: Scenario, style: Style) -> list[str]:
     names = max((len(probe.name) for probe in scenario.probes), default=0)
     for probe in scenario.probes:
         lines.append(f"{indent}{probe.name:<{names}}  {_downtime(probe, style)}".rstrip())
+    for recovery in scenario.recoveries:
+        lines.append(f"{indent}{style.paint('mark', clean(recovery.fault))}: {clean(say_recovery(recovery))}")
     return lines
 
 

@@ -76,22 +76,25 @@ def cast(observed: Sequence[Observed], said: Iterable[ClusterEvent]) -> Cast:
     for seen in distinct(observed):
         for row in seen.document.get("nodes", ()):
             if row.get("slot") and row.get("id"):
-                found.nodes[str(row["id"])] = row["slot"]
+                found.nodes[str(row.get("id"))] = row.get("slot")
     for seen in distinct(observed):
         for row in seen.document.get("replicas", ()):
             _replica(found, row)
+        for row in seen.document.get("proxies", ()):
+            if row.get("actor_id"):
+                found.actors[str(row["actor_id"])] = found.proxy(str(row.get("node_id")))
         for row in seen.document.get("actors", ()):
             _actor(found, row)
     return found
 
 
 def _replica(found: Cast, row: Mapping[str, Json]) -> None:
+    replica = str(row.get("id"))
     slot = row.get("slot") or found.nodes.get(str(row.get("node_id")), "")
-    known = found.replicas.get(str(row["id"]))
-    if known is not None and (known.slot or not slot):
-        return
-    says = f"replica {row.get('deployment', '')} {row['id']}" + (f" on {slot}" if slot else "")
-    found.replicas[str(row["id"])] = who = Who("replica", says, slot, str(row["id"]))
+    who = found.replicas.get(replica)
+    if who is None or (slot and not who.slot):
+        says = f"replica {row.get('deployment', '')} {replica}" + (f" on {slot}" if slot else "")
+        found.replicas[replica] = who = Who("replica", says, slot, replica)
     if row.get("actor_id"):
         found.actors[str(row["actor_id"])] = who
 
@@ -107,7 +110,7 @@ def _actor(found: Cast, row: Mapping[str, Json]) -> None:
         if not who.slot and slot:
             who = Who("replica", f"{who.says} on {slot}", slot, who.thread)
         found.actors[actor_id] = found.replicas[who.thread] = who
-    elif role == "proxy":
+    elif role == "proxy" and actor_id not in found.actors:
         # SERVE_PROXY_ACTOR-<node id>
         found.actors[actor_id] = found.proxy(name.rpartition("-")[2])
     elif role == "controller":

@@ -80,12 +80,12 @@ def _changes(observed: Sequence[Observed]) -> Iterator[Happened]:
             if name in seen.document.get("unknown", ()):
                 continue
             for row in seen.document.get(name, ()):
-                which, status = (name, str(row[key])), str(row.get("status"))
+                which, status = (name, str(row.get(key))), str(row.get("status"))
                 if before.get(which) != status:
                     before[which] = status
                     event = f"{'app' if word == 'app' else 'proxy'}_{status}"
                     text = f"{'application' if word == 'app' else 'proxy'} {status}"
-                    yield Happened(seen.at, "state", "", event, text, {word: row[key]})
+                    yield Happened(seen.at, "state", "", event, text, {word: row.get(key)})
 
 
 # Bars between two events
@@ -110,7 +110,7 @@ _RULES = (
     _Rule("waiting for what it needs", ("awaits",), ("started",), "slot", 50),
     _Rule("GCS starting", ("gcs_starting",), ("gcs_started",), "slot", 50),
     _Rule("raylet starting", ("raylet_starting",), ("raylet_started",), "slot", 50),
-    _Rule("controller recovering", ("recovering",), ("recovered",), "slot", 50),
+    _Rule("controller recovering", ("recovering",), ("recovered",), "slot", 60),
     _Rule("process starting", ("started",), ("up", "ended"), "slot", 40),
     _Rule(
         "actor starting",
@@ -208,11 +208,11 @@ def _who(key: str, event: Happened, cast: Cast) -> Who:
     data = event.data
     match key:
         case "actor_id":
-            return cast.actor(str(data["actor_id"]))
+            return cast.actor(str(data.get("actor_id")))
         case "replica":
-            return cast.replica(str(data["replica"]), str(data.get("deployment", "")))
+            return cast.replica(str(data.get("replica")), str(data.get("deployment", "")))
         case "node_id":
-            return cast.proxy(str(data["node_id"]))
+            return cast.proxy(str(data.get("node_id")))
         case _ if event.source == "controller":
             return Who("controller", "controller", event.slot, "controller")
         case _:
@@ -276,7 +276,7 @@ def rows(events: Sequence[Happened]) -> list[Row]:
             noun, key, _ = _CHECKS[check]
             of = verdict.data.get("strikes") if verdict and verdict.event.endswith("_unhealthy") else None
             if check == "node_check_failed":
-                of = int(strikes[0].data["left"]) + 1
+                of = int(strikes[0].data.get("left", 0)) + 1
             found.append(Row(noun, key, about, tuple(strikes), of))
 
     for event in events:
@@ -287,7 +287,7 @@ def rows(events: Sequence[Happened]) -> list[Row]:
             elif event.event == check:
                 left = event.data.get("left")
                 known = running.get((check, about))
-                if known and left is not None and left >= known[-1].data["left"]:
+                if known and left is not None and left >= known[-1].data.get("left", 0):
                     close(check, about, None)  # one that passed in between is not logged
                 running.setdefault((check, about), []).append(event)
     for check, about in list(running):
@@ -324,7 +324,7 @@ def _service(events: Sequence[Happened], cast: Cast) -> Iterator[Bar]:
     ready: dict[str, Happened] = {}
     for event in events:
         if event.event == "actor_created":
-            who = cast.actor(str(event.data["actor_id"]))
+            who = cast.actor(str(event.data.get("actor_id")))
             if who.role == "proxy":
                 ready[who.slot] = event
         elif event.event == "endpoint" and not event.data.get("healthy"):
@@ -344,7 +344,7 @@ def _applications(events: Sequence[Happened]) -> Iterator[Bar]:
     for event in events:
         if event.source != "state" or not event.event.startswith("app_"):
             continue
-        name, status = str(event.data["app"]), event.event.removeprefix("app_")
+        name, status = str(event.data.get("app")), event.event.removeprefix("app_")
         if (begun := since.pop(name, None)) is not None:
             yield _application(name, begun, event)
         if status != "RUNNING":

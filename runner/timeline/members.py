@@ -80,19 +80,19 @@ def members(
         if seen.at - before > LATE:
             for lane in lanes.values():
                 lane.note(before + LATE, (UNKNOWN, "nobody was asked"))
-        for name, role, slot, state in _rows(seen, cast):
-            if state is None:
-                if name in lanes:
-                    lanes[name].note(seen.at, (UNKNOWN, "nobody could say"))
-                continue
+        told = set()
+        for name, role, slot, state in _rows(seen.document, cast):
             if name not in lanes and state == GONE:
                 continue  # it is not there yet
+            told.add(name)
             lane = lanes.setdefault(name, _Lane(name, role, slot))
             lane.slot = lane.slot or slot
             # A unit's change is known to the instant; it was seen a little later.
             exact = [at for at in changes.get(slot, ()) if before <= at <= seen.at]
             at = exact[-1] if exact and role in ("head", "worker", "service") else seen.at
             lane.note(at, state)
+        for name in lanes.keys() - told:
+            lanes[name].note(seen.at, (UNKNOWN, "nobody could say"))
         before = seen.at
     if axis[1] - before > LATE:
         for lane in lanes.values():
@@ -117,77 +117,74 @@ def _unit_changes(said: Iterable[ClusterEvent]) -> dict[str, list[float]]:
     return found
 
 
-def _rows(seen: Observed, cast: Cast) -> Iterator[tuple[str, str, str, Said | None]]:
-    """Give name, role, slot and state of every member that a document lists, or ought to (None: unknown)."""
-    document = seen.document
+def _rows(document: Mapping[str, Json], cast: Cast) -> Iterator[tuple[str, str, str, Said]]:
+    """Give name, role, slot and state of each member of which a document knows, those that are gone too."""
     unknown = document.get("unknown", ())
     yield from _units(document, unknown)
-    controllers = [row for row in document.get("actors", ()) if row.get("role") == "controller"]
-    if "actors" in unknown:
-        yield "controller", "controller", "", None
-    elif controllers:
-        row = min(controllers, key=lambda each: (each.get("dead", False), each.get("state") != "ALIVE"))
-        yield (
-            "controller",
-            "controller",
-            row.get("slot") or "",
-            _word(_ACTOR, row.get("state"), row.get("pid")),
-        )
-    listed = set()
-    for row in document.get("proxies", ()):
-        who = cast.proxy(str(row["node_id"]))
-        listed.add(who.slot)
-        yield who.says, "proxy", who.slot, _word(_PROXY, row.get("status"))
-    for slot in sorted(set(cast.nodes.values()) - listed):
-        name = f"proxy on {slot}"
-        yield name, "proxy", slot, None if "proxies" in unknown else GONE
-    ids = set()
-    for row in document.get("replicas", ()):
-        who = cast.replica(str(row["id"]), str(row.get("deployment", "")))
-        ids.add(str(row["id"]))
-        name = f"{row.get('deployment', '')} {row['id']}".strip()
-        yield name, "replica", who.slot, _word(_REPLICA, row.get("state"), row.get("pid"))
-    for replica, who in sorted(cast.replicas.items()):
-        if replica not in ids:
+    if "actors" not in unknown:
+        yield _controller(document)
+    # A controller that has just come back lists little: what it leaves out may well live.
+    alive = {
+        cast.actor(str(row.get("id"))).thread
+        for row in document.get("actors", ())
+        if row.get("state") == "ALIVE"
+    }
+
+    def gone(thread: str) -> Said:
+        return (UNKNOWN, "not listed, though its actor is ALIVE") if thread in alive else GONE
+
+    if "proxies" not in unknown:
+        listed = {cast.slot(str(row.get("node_id"))): row for row in document.get("proxies", ())}
+        for slot in sorted({*cast.nodes.values(), *listed}):
+            row = listed.get(slot)
+            name = f"proxy on {slot}"
+            yield name, "proxy", slot, _word(_PROXY, row.get("status")) if row else gone(name)
+    if "replicas" not in unknown:
+        rows = {str(row.get("id")): row for row in document.get("replicas", ())}
+        for replica, who in sorted(cast.replicas.items()):
+            row = rows.get(replica)
             name = who.says.removeprefix("replica ").partition(" on ")[0]
-            yield name, "replica", who.slot, None if "replicas" in unknown else GONE
+            said = _word(_REPLICA, row.get("state"), row.get("pid")) if row else gone(replica)
+            yield name, "replica", who.slot, said
 
 
-def _units(
-    document: Mapping[str, Json], unknown: Sequence[str]
-) -> Iterator[tuple[str, str, str, Said | None]]:
-    """Give the nodes: what runs the machines knows its processes, Ray whether the node has joined."""
+def _controller(document: Mapping[str, Json]) -> tuple[str, str, str, Said]:
+    """Give the controller: of several rows the one that lives."""
+    rows = [row for row in document.get("actors", ()) if row.get("role") == "controller"]
+    if not rows:
+        return "controller", "controller", "", GONE
+    row = min(rows, key=lambda each: (bool(each.get("dead")), each.get("state") != "ALIVE"))
+    said = _word(_ACTOR, row.get("state"), row.get("pid"))
+    return "controller", "controller", row.get("slot") or "", said
+
+
+def _units(document: Mapping[str, Json], unknown: Sequence[str]) -> Iterator[tuple[str, str, str, Said]]:
+    """Give nodes and services: who runs the machines knows their processes, Ray whether a node has joined."""
     nodes: dict[str, Mapping[str, Json]] = {}
     for row in document.get("nodes", ()):
-        slot = row.get("slot") or row.get("address") or ""
+        slot = str(row.get("slot") or row.get("address") or row.get("id"))
         if slot not in nodes or nodes[slot].get("dead"):
             nodes[slot] = row
-    units = {row["slot"]: row for row in document.get("processes", ()) if row.get("role") == "node"}
+    units = {str(row.get("slot")): row for row in document.get("processes", ()) if row.get("role") == "node"}
     for slot in dict.fromkeys((*units, *nodes)):
         unit, node = units.get(slot), nodes.get(slot)
-        is_head = slot == "head" or bool(node and node.get("is_head"))
-        role = "head" if is_head else "worker"
+        role = "head" if slot == "head" or (node is not None and node.get("is_head")) else "worker"
+        word = None if node is None else node.get("state")
         if unit is None:
-            yield slot, role, slot, _word(_NODE, node.get("state")) if node else None
+            yield slot, role, slot, _word(_NODE, word)
             continue
-        state = _UNIT.get(str(unit["state"]), UNKNOWN)
-        says = f"processes {unit['state']}"
+        state, says = _UNIT.get(str(unit.get("state")), UNKNOWN), f"processes {unit.get('state')}"
         if "nodes" in unknown:
-            says += ", Ray's list unknown"
-        elif node is None or node.get("state") != "ALIVE":
-            word = node.get("state") if node is not None else "not listed"
-            says += f", {word} to Ray"
-            # The processes stand, and the node has not joined yet, or was given up.
-            state = STARTING if state == UP else state
+            says += ", nobody could say what it is to Ray"
         else:
-            says += ", ALIVE"
+            says += f", {word or 'not listed'}"
+            # Its processes stand, and it has not joined yet, or was given up.
+            state = STARTING if state == UP and word != "ALIVE" else state
         yield slot, role, slot, (state, says)
     for row in document.get("processes", ()):
         if row.get("role") == "service":
-            state = _UNIT.get(str(row["state"]), UNKNOWN)
-            yield str(row["slot"]), "service", str(row["slot"]), (state, f"process {row['state']}")
-    if "nodes" in unknown and not units:
-        yield from ((slot, "worker", slot, None) for slot in nodes)
+            word = str(row.get("state"))
+            yield str(row.get("slot")), "service", str(row.get("slot")), (_UNIT.get(word, UNKNOWN), word)
 
 
 def _word(words: Mapping[str, str], word: Json, pid: Json = None) -> Said:

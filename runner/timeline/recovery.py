@@ -405,7 +405,7 @@ def _target(injury: Injury, observed: Sequence[Observed]) -> _Target:
     for hit in injury.hits:
         slot, role = str(hit.get("slot", "")), hit.get("role")
         at = {
-            str(row["id"])
+            str(row.get("id"))
             for row in before.get("nodes", ())
             if row.get("slot") == slot and not row.get("dead")
         }
@@ -417,20 +417,20 @@ def _target(injury: Injury, observed: Sequence[Observed]) -> _Target:
             nodes |= at
     for row in before.get("actors", ()):
         if row.get("node_id") in nodes and not row.get("dead"):
-            actors.add(str(row["id"]))
+            actors.add(str(row.get("id")))
     replicas = {
-        str(row["id"])
+        str(row.get("id"))
         for row in before.get("replicas", ())
         if row.get("actor_id") in actors or row.get("node_id") in nodes
     }
-    controllers = {str(row["id"]) for row in before.get("actors", ()) if row.get("role") == "controller"}
+    controllers = {str(row.get("id")) for row in before.get("actors", ()) if row.get("role") == "controller"}
     return _Target(
         slots=frozenset(slots),
         nodes=frozenset(nodes),
         actors=frozenset(actors),
         replicas=frozenset(replicas),
         proxies=frozenset(
-            proxies | {str(r["node_id"]) for r in before.get("proxies", ()) if r["node_id"] in nodes}
+            proxies | {str(r.get("node_id")) for r in before.get("proxies", ()) if r.get("node_id") in nodes}
         ),
         head=any(hit.get("role") == "head" or hit.get("slot") == "head" for hit in injury.hits),
         controller=any(hit.get("role") == "controller" for hit in injury.hits) or bool(controllers & actors),
@@ -503,7 +503,7 @@ def _seen(
         for name, (key, field, fine, ids) in well.items():
             if name in done or not ids or name in seen.document.get("unknown", ()):
                 continue
-            rows = {str(row[key]): str(row.get(field)) for row in seen.document.get(name, ())}
+            rows = {str(row.get(key)): str(row.get(field)) for row in seen.document.get(name, ())}
             bad = [each for each in sorted(ids) if rows.get(each, "not listed") not in fine]
             if bad:
                 done.add(name)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.reports import phrases
-from runner.timeline.run import Length, Verdict
+from runner.timeline.run import Bracket, Cause, Length, Phase, Recovery, Verdict
 from tests.reports.example import (
     BLIP,
     as_known,
@@ -135,3 +135,50 @@ def test_a_run_that_never_began_says_so():
 )
 def test_one_word_says_how_it_went(verdict, state, word):
     assert phrases.word(verdict, state) == word
+
+
+def recovery(*phases, causes=(), explained=(0.0, 10.0), unexplained=0.0):
+    return Recovery(
+        fault="fault",
+        injected=0.0,
+        until=10.0,
+        phases=tuple(Phase(name, after, by, "gcs") for name, after, by in phases),
+        downtime={},
+        explained=explained,
+        causes=tuple(Cause(cause, who, 0.0, 1.0, "gcs", "", share) for cause, who, share in causes),
+        unexplained=unexplained,
+    )
+
+
+def test_a_recovery_is_a_line_with_its_phases_and_what_took_longest():
+    told = recovery(
+        ("impact", Bracket(0.0, 0.1, 0.2), "refused"),
+        ("detection", Bracket(4.1, 4.1, 4.1), "node dead"),
+        ("mitigation", Bracket(18.1, 18.4, 18.7), "good again"),
+        ("recovery", Bracket(20.6, 21.4, 21.4), "as before"),
+        causes=(
+            ("restart delay", "head", 0.12),
+            ("head process starting", "head", 0.62),
+            ("health check strikes 1 of 3", "r1", 0.05),
+            ("health check strikes 2 of 3", "r1", 0.08),
+            ("GCS loading", "head", 0.001),
+        ),
+        unexplained=0.129,
+    )
+    assert phrases.say_recovery(told) == (
+        "detected after 4.10 s, traffic good after 18.4 s [18.1-18.7], as before after 21.4 s [20.6-21.4];"
+        " 62% head process starting, 13% health check strikes, 12% restart delay, 13% unexplained"
+    )
+
+
+def test_what_did_not_come_or_is_not_known_says_why():
+    told = recovery(
+        ("detection", None, "the cluster said nothing about it"),
+        ("mitigation", None, "no traffic was lost"),
+        ("recovery", None, "nobody saw that all was as before"),
+        explained=None,
+        unexplained=1.0,
+    )
+    assert phrases.say_recovery(told) == (
+        "not detected (the cluster said nothing about it), no traffic was lost, nobody saw that all was as before"
+    )

@@ -10,8 +10,10 @@ import pytest
 from runner.journal.samples import Outcome, ProberLog
 from runner.timeline.evidence import gather, timing
 from runner.timeline.judge import Evidence, Observed, judge
-from runner.timeline.run import Fault, Verdict
+from runner.timeline.recovery import Measured
+from runner.timeline.run import Bracket, Fault, Phase, Verdict
 from runner.timeline.series import Track
+from runner.timeline.verdict import Interval
 from tests.timeline.simulator import ORIGIN, Setting, table
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
@@ -263,6 +265,38 @@ def test_recovery():
     # Another fault's recovery, or a wait for more, says nothing of this one.
     assert verdict(case, given(fault=never, unmet=[(5.5, waited + "2")])) is UNKNOWN
     assert verdict(case, given(fault=never, unmet=[(5.5, waited + " and job x")])) is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("after", "interval", "expected"),
+    [
+        (Bracket(1.0, 1.5, 2.0), Interval(1.0, 2.0), PASS),
+        (Bracket(2.9, 3.0, 3.1), Interval(2.9, 3.1), UNKNOWN),
+        (Bracket(3.1, 3.2, 3.3), Interval(3.1, 3.3), FAIL),
+        (None, Interval(0.0, 0.0), PASS),
+        (None, Interval(4.0, float("inf")), FAIL),
+        (None, Interval(0.5, float("inf")), UNKNOWN),
+        (None, None, UNKNOWN),
+    ],
+)
+def test_a_phase_before_the_recovery_is_judged_by_its_bracket(after, interval, expected):
+    asked = []
+
+    def phase(number, name):
+        asked.append((number, name))
+        return Measured(Phase(name, after, "all traffic was good again", "users"), interval)
+
+    case = {"recovery": {"fault": 0, "max": 3.0, "phase": "mitigation"}}
+    finding = judge(case, given(phase=phase))
+    assert finding.verdict is expected
+    assert finding.expected == "all traffic good again at most 3 s after the fault"
+    assert asked == [(0, "mitigation")]
+    if after is not None and expected is UNKNOWN:
+        assert finding.actual == (
+            "mitigation 2.9 s to 3.1 s after the fault: all traffic was good again (users)"
+        )
+        assert finding.why == "it lies 2.9 s to 3.1 s after the fault"
+    assert verdict(case, given(phase=lambda _number, _name: None)) is UNKNOWN
 
 
 def test_ray_state_and_expressions():
