@@ -52,7 +52,9 @@ class Facts:
     """What survey read. `document` is journalled as it is and shown in reports."""
 
     capabilities: frozenset[str]
-    """What can be done here: `deploy`, `observe`, `exec`, `node`, `actor`, `partition`, `command`."""
+    """What can be done here (`Capability` of the language): `deploy`, `observe`, `exec`; each of the actions
+    `node`, `actor`, `process`, `freeze`, `drain`, `command`; `partition` for cut_link, `redis` for service,
+    `power_off` for that way of ending a node or a service."""
     endpoints: tuple[Endpoint, ...]
     document: Mapping[str, Json]
     """kind, layout, layout_reason, ray {version, commit}, python, redis, gcs_fault_tolerance, workers, ..."""
@@ -63,10 +65,15 @@ class Action:
     """Something to do to a cluster.
 
     kinds and their arguments:
-    - `node`: {slot, how: crash | delete, grace?}     SIGKILL (or SIGTERM first) of all of a node's processes
+    - `node`: {slot, how: crash | delete | power_off, grace?}   SIGKILL (or SIGTERM first) of all of a node's
+      processes; powered off, it stays away until its undo
+    - `service`: {service: redis, how: crash | power_off}       likewise, of what stands beside the nodes
+    - `process`: {slot, process: gcs_server | raylet | dashboard | dashboard_agent}     SIGKILL of it alone
     - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?,
-      slot?, mode?: one (default) | all}
-    - `process`: {slot, process, signal}
+      slot?, mode?: one (default) | all | {fixed} | {percent}}
+    - `cut_link`: {slot}                                the node reaches nobody, until its undo
+    - `freeze`: {slot, process?}, or {role, ...} as `actor` has it     SIGSTOP, until its undo
+    - `drain`: {slot, deadline, reason: preemption | idle}      Ray is asked to let the node go
     - `command`: {name}                                 a command that the inventory gives
     """
 
@@ -250,8 +257,11 @@ class Cluster(Protocol):
         """Prepare an action so that `act` takes effect within milliseconds. Hits nothing yet."""
         ...
 
-    async def undo(self, undo: Undo) -> None:
-        """Put something back; doing it twice does no harm."""
+    async def undo(self, undo: Undo) -> float | None:
+        """Put something back; doing it twice does no harm.
+
+        Gives the instant at which it took effect, where that is known better than by when this returns.
+        """
         ...
 
     def observe(self) -> AsyncIterator[Saying]:

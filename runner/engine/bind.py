@@ -6,14 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from runner.clusters.contract import Facts
 from runner.errors import Problem
-from runner.faults.kill import Kill
 from runner.language.plan import Block, Inventory, Node, Plan, Position, Scenario, Step
+from runner.steps.catalogue import catalogue
 from runner.steps.exec import Exec
 from runner.steps.http import Http
-from runner.steps.wait_for import WaitFor
-
-NEEDS = {"deploy": "deploy", "scale": "deploy", "exec": "exec"}
-"""The capability that a kind of step needs."""
 
 
 def lacking(scenario: Scenario, facts: Facts) -> list[str]:
@@ -52,22 +48,16 @@ def _step(step: Step, inventory: Inventory, facts: Facts) -> Iterator[tuple[str,
         message = f"The inventory {inventory.name} does not allow scenarios to run commands."
         yield "not-allowed", message, "Write `allow: [exec]` into it, if you trust the scenario."
         return
-    need = NEEDS.get(step.kind)
-    if isinstance(step.arguments, Kill):
-        need = "command" if step.arguments.command else "actor" if step.arguments.actor else "node"
-        if step.arguments.command and step.arguments.command not in inventory.commands:
-            known = ", ".join(inventory.commands) or "none"
-            message = f'The inventory {inventory.name} gives no command "{step.arguments.command}".'
-            yield "unknown-command", message, f"It gives: {known}."
-            return
-    if isinstance(step.arguments, WaitFor) and step.arguments.log is not None:
-        need = "observe"
-    if isinstance(step.arguments, Http) and step.arguments.endpoint == "dashboard":
-        need = None if "dashboard" in inventory.endpoints else "observe"
-    if need is not None and need not in facts.capabilities:
+    needs = catalogue()[step.kind].needs
+    # What an inventory gives an endpoint for is there, whatever the cluster is.
+    given = isinstance(step.arguments, Http) and step.arguments.endpoint in inventory.endpoints
+    needed = needs(step.arguments) if needs is not None and not given else ()
+    if lacks := [need for need in needed if need not in facts.capabilities]:
         can = ", ".join(sorted(facts.capabilities)) or "nothing"
-        message = f"This {inventory.kind} cluster has no {need} for `{step.kind}`."
-        yield "cannot", message, f"It can do: {can}. Choose another inventory with -i."
+        message = f"This {inventory.kind} cluster has no {lacks[0]} for `{step.kind}`."
+        hint = f"It can do: {can}. Choose another inventory with -i"
+        hint += f", or write `requires: [{lacks[0]}]` to have the scenario skipped here."
+        yield "cannot", message, hint
     if isinstance(step.arguments, Exec) and step.arguments.where != "here" and facts.endpoints:
         slots = [endpoint.slot for endpoint in facts.endpoints]
         if step.arguments.where not in slots:

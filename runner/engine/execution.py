@@ -313,7 +313,7 @@ class Execution:
             raise Withheld(f"The fault was withheld: {self._stage.scene.withheld}")
         arguments = self._arguments(step, variables)
         if step.is_fault:
-            given = await inject(arguments, stage, self._undos, self._draw)
+            given = await inject(arguments, stage, self._undos, self._draw, self._group)
         else:
             given = await runs(step.kind)(arguments, stage)
         assert isinstance(given, dict)

@@ -12,24 +12,25 @@ from pydantic import BaseModel
 from runner.clusters.contract import Acted, Armed, Confirmation
 from runner.engine.undo import Undos
 from runner.errors import ClusterError, FtrunError
-from runner.faults.kill import Kill, aim
 from runner.journal.events import FaultConfirmed, FaultInjected, FaultIntent
+from runner.steps.catalogue import aims
 from runner.steps.stage import Stage
 
 Json = Any
 
 
-async def inject(arguments: BaseModel, stage: Stage, undos: Undos, draw: random.Random) -> Json:
-    """Break what the arguments aim at; give what `register` holds.
+async def inject(
+    arguments: BaseModel, stage: Stage, undos: Undos, draw: random.Random, group: asyncio.TaskGroup
+) -> Json:
+    """Break what the arguments aim at; give what `register` holds. A task of `group` heals it in time.
 
     Raises CannotRun where there is no target, ClusterError where the act fails. A fault that could not be
     confirmed is no error: what depends on it is unknown.
     """
-    assert isinstance(arguments, Kill)
-    workers = [endpoint.slot for endpoint in stage.facts.endpoints if endpoint.role == "worker"]
-    aimed = aim(arguments, workers, draw)
-    journal = stage.journal
     assert stage.step is not None
+    workers = [endpoint.slot for endpoint in stage.facts.endpoints if endpoint.role == "worker"]
+    aimed = aims(stage.step.kind)(arguments, workers, draw)
+    journal = stage.journal
     name = stage.step.modifiers.register or f"{stage.step.kind} {aimed.target}"
     armed: list[Armed] = []
     try:
@@ -58,6 +59,8 @@ async def inject(arguments: BaseModel, stage: Stage, undos: Undos, draw: random.
                 target=aimed.target,
                 hits=hits,
                 intended=journal.now(),
+                ends=aimed.ends,
+                lasts=aimed.lasts,
             ),
             durable=True,
         )
@@ -69,6 +72,8 @@ async def inject(arguments: BaseModel, stage: Stage, undos: Undos, draw: random.
     at = min(each.at for each in acted) - journal.zero
     evidence = {"acts": [dict(each.evidence) for each in acted]}
     journal.append(FaultInjected(fault=number, at=at, evidence=evidence))
+    if aimed.heal_after is not None:
+        undos.heal_after(number, max(0.0, at + aimed.heal_after - journal.now()), group)
     confirmed = [await _confirmed(each) for each in armed]
     sure = all(each.confirmed for each in confirmed)
     why = "; ".join(dict.fromkeys(each.why for each in confirmed if each.why and each.confirmed is sure))

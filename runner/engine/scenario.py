@@ -158,6 +158,7 @@ class Production:
             return Outcome(
                 "skipped", f"It requires {', '.join(missing)}, which this cluster has not.", keep=True
             )
+        undos = Undos(self.journal)
         stage = Stage(
             number=self.number,
             scenario=self.scenario,
@@ -168,6 +169,7 @@ class Production:
             folder=self.folder,
             scene=Scene(),
             probing=lambda: self._probing(cluster),
+            heal=undos.heal,
             jobs={},
             registered={},
         )
@@ -177,7 +179,7 @@ class Production:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(watch(self.number, cluster, self.journal, stage.scene))
                 try:
-                    return await self._acts(stage, group)
+                    return await self._acts(stage, undos, group)
                 finally:
                     watching.cancel()
         except BaseExceptionGroup as errors:
@@ -185,9 +187,8 @@ class Production:
         finally:
             self.journal.unsubscribe(stage.scene.hear)
 
-    async def _acts(self, stage: Stage, group: asyncio.TaskGroup) -> Outcome:
+    async def _acts(self, stage: Stage, undos: Undos, group: asyncio.TaskGroup) -> Outcome:
         """Run the steps, then stop what they started and undo what they did, in any case."""
-        undos = Undos(self.journal)
         execution = Execution(
             stage, catalogue(), undos, group, self.turn.draw(), delay=self.turn.delay or 0.0
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 from runner.clusters.contract import Undo
 from runner.errors import FtrunError
@@ -14,7 +15,20 @@ from runner.language.types import duration
 LIMIT = 60.0
 """Seconds that one undo may take, whatever time the run had."""
 
-Heal = Callable[[], Awaitable[None]]
+Heal = Callable[[], Awaitable[float | None]]
+"""Carries out an undo; gives the instant at which it took effect, where that is known."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """An undo that is still to be carried out, for `fault` if it heals one."""
+
+    number: int
+    says: str
+    heal: Heal
+    fault: int | None
+    under_way: asyncio.Task[str | None] | None = None
+    """Shared by all who want it done: it is done once."""
 
 
 class Undos:
@@ -22,7 +36,8 @@ class Undos:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._stack: list[tuple[int, str, Heal, int | None]] = []
+        self._stack: list[_Pending] = []
+        self._timers: list[asyncio.Task[None]] = []
 
     def push(self, undo: Undo, heal: Heal, *, fault: int | None = None) -> None:
         """Announce an undo, on the disk when this returns; `fault` is what it heals.
@@ -30,7 +45,7 @@ class Undos:
         Raises CannotRun where the journal cannot be written: then the act must not happen.
         """
         number = sum(isinstance(event, UndoPushed) for event in self._journal.events)
-        self._stack.append((number, undo.says or undo.kind, heal, fault))
+        self._stack.append(_Pending(number, undo.says or undo.kind, heal, fault))
         try:
             self._journal.append(
                 UndoPushed(undo=number, act=undo.kind, arguments=undo.arguments, says=undo.says), durable=True
@@ -38,6 +53,22 @@ class Undos:
         except FtrunError:
             self._stack.pop()
             raise
+
+    async def heal(self, fault: int) -> list[str]:
+        """Carry out now what heals a fault; give a sentence for each undo that failed.
+
+        Those are tried again at the end. Who cancels this does not stop what has begun.
+        """
+        return await self._carry_out([each for each in reversed(self._stack) if each.fault == fault])
+
+    def heal_after(self, fault: int, delay: float, group: asyncio.TaskGroup) -> None:
+        """Heal a fault in so many seconds, unless the unwinding comes first."""
+
+        async def later() -> None:
+            await asyncio.sleep(delay)
+            await self.heal(fault)
+
+        self._timers.append(group.create_task(later()))
 
     async def unwind(self) -> list[str]:
         """Carry out all of them, the last first; give a sentence for each that failed.
@@ -56,34 +87,53 @@ class Undos:
         return unwinding.result()
 
     async def _unwind(self) -> list[str]:
-        errors: list[str] = []
-        while self._stack:
-            number, says, heal, fault = self._stack.pop()
-            error = await _carried_out(heal)
-            if error is not None:
-                errors.append(f"Could not {says}: {error}")
-            try:
-                self._journal.append(UndoDone(undo=number, error=error))
-                if fault is not None and error is None and not self._healed(fault):
-                    self._journal.append(FaultHealed(fault=fault, at=self._journal.now()))
-            except FtrunError as full:
-                errors.append(full.message)
+        for timer in self._timers:
+            timer.cancel()
+        errors = await self._carry_out(reversed(self._stack))
+        self._stack.clear()
         return errors
 
+    async def _carry_out(self, pending: Iterable[_Pending]) -> list[str]:
+        """Carry them out one by one; what another began already is waited for."""
+        errors = []
+        for each in list(pending):
+            if each.under_way is None:
+                each.under_way = asyncio.create_task(self._do(each))
+            if (error := await asyncio.shield(each.under_way)) is not None:
+                errors.append(error)
+        return errors
+
+    async def _do(self, pending: _Pending) -> str | None:
+        """Carry out one, and note it; give a sentence where it failed. It stays on the stack then."""
+        at, error = await _carried_out(pending.heal)
+        try:
+            self._journal.append(UndoDone(undo=pending.number, error=error))
+            if error is not None:
+                pending.under_way = None
+                return f"Could not {pending.says}: {error}"
+            self._stack.remove(pending)
+            fault = pending.fault
+            whole = not any(each.fault == fault for each in self._stack)
+            if fault is not None and whole and not self._healed(fault):
+                since = self._journal.now() if at is None else at - self._journal.zero
+                self._journal.append(FaultHealed(fault=fault, at=since))
+        except FtrunError as full:
+            return full.message
+        return None
+
     def _healed(self, fault: int) -> bool:
-        """Whether the fault was healed already, or never hit anything."""
+        """Whether the fault was healed already."""
         return any(isinstance(event, FaultHealed) and event.fault == fault for event in self._journal.events)
 
 
-async def _carried_out(heal: Heal) -> str | None:
-    """Run one undo within its limit; give what went wrong."""
+async def _carried_out(heal: Heal) -> tuple[float | None, str | None]:
+    """Run one undo within its limit; give its instant, if it says it, and what went wrong."""
     try:
         async with asyncio.timeout(LIMIT):
-            await heal()
+            return await heal(), None
     except TimeoutError:
-        return f"it took longer than {duration(LIMIT)}."
+        return None, f"it took longer than {duration(LIMIT)}."
     except FtrunError as error:
-        return error.message
+        return None, error.message
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+        return None, f"{type(error).__name__}: {error}"

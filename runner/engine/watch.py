@@ -49,13 +49,19 @@ def note(number: int, saying: Saying, journal: Journal, scene: Scene) -> None:
     else:
         journal.append(Observation(scenario=number, asked=asked, document=saying.document))
     for fault in scene.faults:
-        if fault.injected is not None and fault.healed is None and _put_back(fault, scene):
+        # What lasts is put back by its undo, and noted there.
+        if (
+            fault.injected is not None
+            and fault.healed is None
+            and not fault.lasts
+            and _put_back(fault, scene)
+        ):
             journal.append(FaultHealed(fault=fault.number, at=at))
 
 
 def _put_back(fault: Fault, scene: Scene) -> bool:
-    """Whether every node that the fault hit was started again since."""
-    slots = [hit["slot"] for hit in fault.hits if hit["role"] in ("head", "worker")]
+    """Whether every node and service that the fault hit was started again since."""
+    slots = [hit["slot"] for hit in fault.hits if hit["role"] in ("head", "worker", "redis")]
     before, now = _starts(fault.before), _starts(scene.document)
     said = {
         event.slot

@@ -15,3 +15,9 @@ class Aim:
     """For people: `node head`, `actor replica of sleepy_pid`."""
     how: str
     actions: tuple[Action, ...]
+    ends: bool = True
+    """What it hits is gone for good; something else may take its place."""
+    lasts: bool = False
+    """It lasts until its undo is carried out."""
+    heal_after: float | None = None
+    """Seconds from the act to its undo; None: when somebody heals it, or the scenario ends."""

@@ -188,6 +188,10 @@ class FaultIntent(Event):
     hits: tuple[Mapping[str, Json], ...] = ()
     """What it will hit: [{slot, role, ids..., says}]."""
     intended: float = 0.0
+    ends: bool = True
+    """What it hits is gone for good: a cluster that still lists it has not noticed yet."""
+    lasts: bool = False
+    """It lasts until its undo is carried out; before that nothing can have recovered from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +217,10 @@ class FaultConfirmed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultHealed(Event):
-    """What the fault broke was put back by ftrun or its supervisor (a node started again), at `at`."""
+    """What the fault broke was put back by ftrun or its supervisor (a node started again), at `at`.
+
+    Of a fault that lasts: its undo was carried out. A node that was powered off starts then.
+    """
 
     kind: ClassVar[str] = "fault_healed"
     fault: int

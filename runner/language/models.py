@@ -219,14 +219,21 @@ class AbortText(Model):
         return self
 
 
+Capability = Literal[
+    "deploy", "observe", "exec", "node", "actor", "process", "redis", "power_off", "freeze", "partition",
+    "drain", "command",
+]  # fmt: skip
+"""What a cluster may be able to do."""
+
+
 class ScenarioText(Model):
     """A scenario: what it claims, what it runs on, and its steps."""
 
     name: str = Field(min_length=1, description="Histories join on it.")
     description: str = ""
     tags: Tags = ()
-    requires: tuple[Literal["deploy", "observe", "exec", "node", "actor", "partition", "command"], ...] = (
-        Field(default=(), description="What a cluster must be able to do; elsewhere the scenario is skipped.")
+    requires: tuple[Capability, ...] = Field(
+        default=(), description="What a cluster must be able to do; elsewhere the scenario is skipped."
     )
     vars: Variables = Field(default_factory=dict)
     cluster: dict[str, Json] = Field(

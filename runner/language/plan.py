@@ -6,7 +6,7 @@ rendered by the engine when the step is reached, with `runner.language.templates
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,6 +40,8 @@ class Kind:
     `expand` turns a short form (`deploy:` without value, `pause: 5s`, a list of assertions) into the
     mapping that the model validates; None where only a mapping is meant.
     `defines` says that the keys of its mapping are variables of the steps that follow.
+    `needs` gives the capabilities of a cluster that the arguments need; they are None as long as only the run
+    will know them. None where no capability is needed.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Kind:
     is_fault: bool = False
     expand: Callable[[Json], Json] | None = None
     defines: bool = False
+    needs: Callable[[Any], Sequence[str]] | None = None
 
 
 Catalogue = Mapping[str, Kind]

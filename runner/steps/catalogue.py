@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.language.plan import Catalogue, Json, Kind
 from runner.steps.stage import Stage
 
+if TYPE_CHECKING:
+    import random
+
+    from runner.faults.aim import Aim
+
 Run = Callable[[Any, Stage], Awaitable[Json]]
 """Takes a step's validated arguments and its stage; gives what `register` holds."""
+
+Aiming = Callable[[Any, Sequence[str], "random.Random"], "Aim"]
+"""Takes a fault's validated arguments, the workers' slots and what draws; gives what it aims at."""
 
 MODULES: Mapping[str, str] = {
     "deploy": "runner.steps.deploy",
@@ -23,7 +31,11 @@ MODULES: Mapping[str, str] = {
     "http": "runner.steps.http",
     "set": "runner.steps.set",
     "scale": "runner.steps.scale",
+    "heal": "runner.steps.heal",
     "kill": "runner.faults.kill",
+    "partition": "runner.faults.partition",
+    "freeze": "runner.faults.freeze",
+    "drain": "runner.faults.drain",
 }
 """Where each kind stands; it is imported when a file names it."""
 
@@ -52,3 +64,9 @@ def runs(kind: str) -> Run:
     """Give what runs a kind of step; faults are injected by the engine, all in the same way."""
     run: Run = import_module(MODULES[kind]).run
     return run
+
+
+def aims(kind: str) -> Aiming:
+    """Give what resolves the target of a kind of fault."""
+    aim: Aiming = import_module(MODULES[kind]).aim
+    return aim

@@ -48,7 +48,12 @@ class Deploy(Model):
     )
 
 
-KIND = Kind("deploy", Deploy, expand=lambda value: {} if value is None else value)
+KIND = Kind(
+    "deploy",
+    Deploy,
+    expand=lambda value: {} if value is None else value,
+    needs=lambda _arguments: ("deploy",),
+)
 
 Options = Mapping[str, Mapping[str, Any]]
 

@@ -21,7 +21,12 @@ class Exec(Model):
     exit_codes: tuple[int, ...] = Field(default=(0,), description="Exit codes that are right.")
 
 
-KIND = Kind("exec", Exec, expand=lambda value: value if isinstance(value, dict) else {"command": value})
+KIND = Kind(
+    "exec",
+    Exec,
+    expand=lambda value: value if isinstance(value, dict) else {"command": value},
+    needs=lambda _arguments: ("exec",),
+)
 
 
 async def run(arguments: Exec, stage: Stage) -> Json:

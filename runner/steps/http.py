@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -47,7 +48,12 @@ class Http(Model):
         return self
 
 
-KIND = Kind("http", Http)
+def _needs(arguments: Http | None) -> Sequence[str]:
+    """Give what a cluster must be able to do."""
+    return ("observe",) if arguments is not None and arguments.endpoint == "dashboard" else ()
+
+
+KIND = Kind("http", Http, needs=_needs)
 
 
 async def run(arguments: Http, stage: Stage) -> Json:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Json = Any
 
+GIVES_UP = 15.0
+"""Seconds after which a GCS that lost its Redis has ended, or gets along (4 s on Ray 2.60)."""
+
 
 def unknown(document: Document, *lists: str) -> str | None:
     """Say which of the lists nobody could answer for."""
@@ -101,12 +104,34 @@ def _alive(document: Document) -> Iterator[tuple[str, Mapping[str, Json]]]:
                 yield what, row
 
 
+def unsettled(
+    document: Document, before: Document, hits: Iterable[Mapping[str, Json]], since: float
+) -> str | None:
+    """Say whether a fault's effect may be still to come, `since` seconds after it hit.
+
+    A GCS whose Redis was gone does not find back, even where Redis is up again at once: it tries for some
+    seconds, and ends. Until then all looks well.
+    """
+    if since > GIVES_UP or not any(hit["role"] == "redis" for hit in hits):
+        return None
+    then, now = (
+        next((row.get("starts") for row in each.get("processes", ()) if row["slot"] == "head"), None)
+        for each in (before, document)
+    )
+    return "the head has lost its Redis, and was not started again yet" if then == now else None
+
+
 def processes(document: Document, before: Document) -> str | None:
-    """Say which machine that was up before is not up."""
-    up = {row["slot"]: row["state"] for row in document.get("processes", ())}
+    """Say which machine that was up before is not up, is cut off, or has frozen processes."""
+    now = {row["slot"]: row for row in document.get("processes", ())}
     for row in before.get("processes", ()):
-        if row["state"] == "up" and up.get(row["slot"]) != "up":
-            return f"{row['slot']} is {up.get(row['slot'], 'not there')}"
+        there = now.get(row["slot"], {})
+        if row["state"] == "up" and there.get("state") != "up":
+            return f"{row['slot']} is {there.get('state', 'not there')}"
+        if there.get("cut_off") and not row.get("cut_off"):
+            return f"{row['slot']} is cut off"
+        if there.get("frozen") and not row.get("frozen"):
+            return f"{row['slot']} has frozen processes"
     return None
 
 

@@ -19,7 +19,7 @@ class Scale(Model):
     wait: Duration | None = Field(default=300.0, description="How long to wait; null: do not wait.")
 
 
-KIND = Kind("scale", Scale)
+KIND = Kind("scale", Scale, needs=lambda _arguments: ("deploy",))
 
 
 async def run(arguments: Scale, stage: Stage) -> Json:

@@ -47,6 +47,10 @@ class Fault:
     """What has to come back: the state document from before the first of the faults that still last."""
     before: Document | None
     intent: float
+    ends: bool = True
+    """What it hit is gone for good."""
+    lasts: bool = False
+    """It lasts until somebody heals it."""
     injected: float | None = None
     confirmed: bool | None = None
     healed: float | None = None
@@ -73,7 +77,7 @@ class Scene:
     deployed: float = 0.0
     """When that was."""
     floor: float = 0.0
-    """Only observations asked from here on count: the last fault, or the last deployment."""
+    """Only observations asked from here on count: the last fault, its healing, or the last deployment."""
     withheld: str = ""
     """Why no fault may be injected any more; empty as long as they may."""
     _known: dict[str, tuple[Document | None, float]] = field(default_factory=dict)
@@ -101,7 +105,17 @@ class Scene:
                 lasting = self.faults[-1] if self.faults and self.faults[-1].recovered is None else None
                 well, before = lasting.well if lasting else self.document, self.document
                 self.faults.append(
-                    Fault(event.fault, event.name, event.target, event.hits, well, before, event.t)
+                    Fault(
+                        event.fault,
+                        event.name,
+                        event.target,
+                        event.hits,
+                        well,
+                        before,
+                        event.t,
+                        event.ends,
+                        event.lasts,
+                    )
                 )
                 self.floor = event.t
             case FaultInjected() | FaultConfirmed() | FaultHealed() | FaultRecovered():
@@ -128,6 +142,9 @@ class Scene:
                     fault.confirmed = event.confirmed
                 case FaultHealed():
                     fault.healed = event.at
+                    if fault.lasts:
+                        # What was seen while it lasted says nothing of what holds without it.
+                        self.floor = max(self.floor, event.at)
                 case FaultRecovered():
                     fault.recovered = event.at
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ class Stage:
     scene: Scene
     probing: Callable[[], Awaitable[Session]]
     """Gives the scenario's prober, started when it is first asked for."""
+    heal: Callable[[int], Awaitable[Sequence[str]]]
+    """Puts back what the fault of a number broke; gives a sentence for each thing that could not be."""
     jobs: dict[str, asyncio.Task[FtrunError | None]]
     """Background steps by the name they register."""
     registered: dict[str, Json]

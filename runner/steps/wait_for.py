@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -89,7 +90,12 @@ def _expand(value: Any) -> Any:
     return {"app": value} if isinstance(value, str) else value
 
 
-KIND = Kind("wait_for", WaitFor, expand=_expand)
+def _needs(arguments: WaitFor | None) -> Sequence[str]:
+    """Give what a cluster must be able to do."""
+    return ("observe",) if arguments is not None and arguments.log is not None else ()
+
+
+KIND = Kind("wait_for", WaitFor, expand=_expand, needs=_needs)
 
 
 async def run(arguments: WaitFor, stage: Stage) -> Json:
@@ -188,11 +194,18 @@ def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
     fault = _fault(name, stage)
 
     async def check() -> str | None:
+        if fault.lasts and fault.healed is None:
+            return f"{fault.name} lasts: it was not healed yet"
         document = stage.scene.fresh
         if document is None:
             return "the cluster has said nothing since the fault"
-        if fault.before is not None and (said := recovery.remains(document, fault.before, fault.hits)):
-            return said
+        if fault.ends and fault.before is not None:
+            since = stage.journal.now() - (fault.injected or fault.intent)
+            said = recovery.remains(document, fault.before, fault.hits) or recovery.unsettled(
+                document, fault.before, fault.hits, since
+            )
+            if said is not None:
+                return said
         if fault.well is not None and (said := recovery.missing(document, fault.well)):
             # What nobody could say is not known to be missing.
             if recovery.processes(document, fault.well) or not document.get("unknown"):

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -31,9 +31,15 @@ from runner import clock
 from runner.clusters.contract import Action, Answer, Cluster, Facts, Saying
 from runner.errors import ClusterError, Unreachable
 from runner.journal.samples import Outcome, read_prober_log, read_samples
+from runner.language.models import Capability
 from runner.language.plan import Application
 
-CAPABILITIES = {"deploy", "observe", "exec", "node", "actor", "partition", "command"}
+CAPABILITIES = set(get_args(Capability))
+ACTIONS = {name: name for name in ("node", "actor", "process", "freeze", "drain", "command")} | {
+    "partition": "cut_link",
+    "redis": "service",
+}
+"""The kind of action that a capability stands for."""
 LISTS = ("nodes", "actors", "applications", "deployments", "replicas", "proxies", "processes")
 SCHEMA = json.loads((Path(__file__).parent / "state_schema.json").read_text())
 PROGRAM = Path(runner.probes.__file__).parent / "prober.py"
@@ -78,16 +84,20 @@ class Subject:
 
 
 def node_died(slot: str) -> Happened:
-    """Tell whether a node's processes went down, or were started again since."""
+    """Tell whether the processes of a node, or of Redis, went down, or were started again since."""
 
     def happened(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         old, new = (
-            next(row for row in document["processes"] if row["slot"] == slot and row["role"] == "node")
-            for document in (before, after)
+            next(row for row in document["processes"] if row["slot"] == slot) for document in (before, after)
         )
         return bool(new["state"] != "up" or new["starts"] > old["starts"])
 
     return happened
+
+
+def shows(slot: str, field: str) -> Happened:
+    """Tell whether what runs the machines says of one that it is `cut_off`, or has `frozen` processes."""
+    return lambda _before, after: any(row[field] for row in after["processes"] if row["slot"] == slot)
 
 
 def replica_died(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -103,7 +113,9 @@ def whole(document: Mapping[str, Any]) -> bool:
     """Tell whether every node is up and every application runs, all its replicas with it."""
     return (
         not document["unknown"]
-        and all(row["state"] == "up" for row in document["processes"] if row["role"] == "node")
+        and all(
+            row["state"] == "up" and not row["frozen"] and not row["cut_off"] for row in document["processes"]
+        )
         and all(row["status"] == "RUNNING" for row in document["applications"])
         and all(row["state"] == "RUNNING" for row in document["replicas"])
     )
@@ -341,6 +353,11 @@ class Contract:
     async def test_what_it_cannot_hit_it_says(self, cluster: Cluster) -> None:
         for action in (
             Action("node", {"slot": "no-such-slot", "how": "crash"}),
+            Action("service", {"service": "no-such-service", "how": "crash"}),
+            Action("process", {"slot": "no-such-slot", "process": "raylet"}),
+            Action("freeze", {"slot": "no-such-slot"}),
+            Action("cut_link", {"slot": "no-such-slot"}),
+            Action("drain", {"slot": "no-such-slot", "deadline": 1.0, "reason": "preemption"}),
             Action("command", {"name": "no-such-command"}),
             Action("actor", {"role": "replica", "app": "no-such-app", "how": "crash"}),
         ):
@@ -353,11 +370,11 @@ class Contract:
     async def test_acts_confirms_and_puts_back(
         self, subject: Subject, cluster: Cluster, facts: Facts
     ) -> None:
-        assert {action.kind for action, _ in subject.actions} == facts.capabilities & {
-            "node",
-            "actor",
-            "command",
+        assert {action.kind for action, _ in subject.actions} == {
+            kind for capability, kind in ACTIONS.items() if capability in facts.capabilities
         }
+        off = any(action.arguments.get("how") == "power_off" for action, _ in subject.actions)
+        assert off == ("power_off" in facts.capabilities)
         for action, happened in subject.actions:
             [before] = await sayings(subject, 1)
             armed = await cluster.arm(action)

@@ -165,7 +165,7 @@ async def test_what_failed_or_was_skipped_is_not_run_again(tmp_path: Path) -> No
     told = await played(tmp_path, "\n- assert: [{name: claim, that: 1 > 2}]", retry=3)
     assert attempts(told.run) == [(1, "fail", False)]
     (again := tmp_path / "again").mkdir()
-    head = HEAD.replace("steps:", "requires: [partition]\nsteps:")
+    head = HEAD.replace("steps:", "requires: [redis]\ncluster: {gcs_fault_tolerance: none}\nsteps:")
     told = await played(again, "\n- assert: [{name: claim, that: 1 > 2}]", head=head, retry=3)
     assert [(each.state, each.attempt) for each in told.run.scenarios] == [("skipped", 1)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.steps.recovery import missing, remains
+from runner.steps.recovery import missing, remains, unsettled
 
 
 def document() -> dict[str, Any]:
@@ -99,6 +99,26 @@ def test_a_killed_proxy_is_stale_as_long_as_serve_lists_it() -> None:
     fresh = document()
     fresh["proxies"][0]["actor_id"] = "p-new"
     assert remains(fresh, document(), hits) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "said"), [("cut_off", "head is cut off"), ("frozen", "head has frozen processes")]
+)
+def test_what_is_cut_off_or_frozen_is_not_as_before_unless_it_was(field: str, said: str) -> None:
+    now = document()
+    now["processes"][0][field] = 1
+    assert missing(now, document()) == said
+    assert missing(now, now) is None
+
+
+def test_a_head_that_lost_its_redis_is_settled_once_it_was_started_again_or_could_have_ended() -> None:
+    hits = [{"slot": "redis", "role": "redis"}]
+    assert "lost its Redis" in str(unsettled(document(), document(), hits, 2.0))
+    again = document()
+    again["processes"][0]["starts"] = 2
+    assert unsettled(again, document(), hits, 2.0) is None
+    assert unsettled(document(), document(), hits, 16.0) is None
+    assert unsettled(document(), document(), [{"slot": "head", "role": "head"}], 2.0) is None
 
 
 def test_replicas_are_as_many_as_are_declared_now() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from runner.clusters.contract import (
     Endpoint,
     Facts,
     Hit,
+    Json,
     Prober,
     Saying,
     Undo,
 )
+from runner.clusters.draw import drawn
 from runner.clusters.fake.prober import ScriptedProber
 from runner.clusters.fake.settings import Settings
-from runner.clusters.fake.world import Replica, World
+from runner.clusters.fake.world import Replica, World, mended
 from runner.errors import ClusterError, Unreachable
 from runner.language.plan import Application
 
@@ -80,6 +83,14 @@ class ArmedFault:
         """Nothing was started."""
 
 
+def _frozen(arguments: Mapping[str, Json], replicas: Sequence[Replica]) -> list[tuple[str, str]]:
+    """Name what a freeze holds in the world, and on which slots."""
+    if replicas:
+        return [(f"replica {replica.number}", replica.slot) for replica in replicas]
+    what = arguments.get("role") or arguments.get("process") or "node"
+    return [(what, arguments.get("slot", "head"))]
+
+
 class Fake:
     """Keeps `contract.Cluster`. Tests reach through `world`, `canned` and `done` to script it and to look."""
 
@@ -116,7 +127,18 @@ class Fake:
 
     async def survey(self) -> Facts:
         """Give the script's facts."""
-        capabilities = {"deploy", "observe", "exec", "node", "actor"}
+        capabilities = {
+            "deploy",
+            "observe",
+            "exec",
+            "node",
+            "actor",
+            "process",
+            "power_off",
+            "freeze",
+            "drain",
+        }
+        capabilities |= {"partition"} | ({"redis"} if self.world.has_redis else set())
         capabilities |= {"command"} if self.context.commands else set()
         workers = [slot for slot in self.world.nodes if slot != "head"]
         endpoints = [Endpoint("service", "service", "http://10.1.0.1:8000", simulated=True)]
@@ -152,7 +174,7 @@ class Fake:
         """Answer as the probed service does; `dashboard` gives the state document."""
         del timeout
         self.asked.append(Asked(slot, method, path, dict(headers or {}), body))
-        if slot == "dashboard" and self.world.up("head", self.now()):
+        if slot == "dashboard" and "nodes" not in self.world.unknown(self.now()):
             return Answer(200, {}, json.dumps(self.world.document(self.now())).encode())
         status, text = (0, "") if slot == "dashboard" else self.world.answer(slot, self.now())
         if not status:
@@ -177,26 +199,44 @@ class Fake:
         arguments = action.arguments
         replicas: list[Replica] = []
         undo = None
+        hits: list[Hit] = []
         match action.kind, arguments:
-            case "node", {"slot": slot} if self.world.up(slot, self.now()):
-                ids = {"node_id": self.world.node_id(slot, self.now())}
-                hits = [Hit(slot, "head" if slot == "head" else "worker", f"{slot}, 3 processes", ids)]
-                undo = Undo("start_node", {"slot": slot}, f"start {slot}")
-            case "actor", {"role": "replica"}:
+            case "actor" | "freeze", {"role": "replica"}:
                 replicas = self._replicas(action)
                 hits = [self._hit(each) for each in replicas]
-            case "actor", {"role": "controller"}:
+            case "actor" | "freeze", {"role": "controller"}:
                 hits = [Hit("head", "controller", "the Serve controller")]
-            case "actor", {"role": "proxy"}:
+            case "actor" | "freeze", {"role": "proxy"}:
                 hits = [Hit(arguments.get("slot", "head"), "proxy", "a Serve proxy")]
+            case (("node" | "process" | "freeze" | "cut_link" | "drain"), {"slot": slot}) if self.world.up(
+                slot, self.now()
+            ):
+                hits = [self._node(slot, str(arguments.get("process", "3 processes")))]
+            case "service", {"service": "redis"} if self.world.has_redis:
+                hits = [Hit("redis", "redis", "redis, 3 processes")]
             case "command", {"name": name} if name in self.context.commands:
                 hits = [Hit(name, "command", f"command {name}")]
                 undo = Undo("command", {"name": name}, f"undo {name}")
-            case _:
-                hits = []
         if not hits:
             raise ClusterError(f"There is nothing here that {action.kind} {dict(arguments)} could hit.")
+        slot = hits[0].slot
+        match action.kind:
+            case "node":
+                undo = Undo("start_node", {"slot": slot}, f"start {slot}")
+            case "service" if arguments.get("how") == "power_off":
+                undo = Undo("start_service", {"slot": slot}, f"start {slot}")
+            case "cut_link":
+                undo = Undo("link_up", {"slot": slot}, f"join {slot} to the network")
+            case "freeze":
+                frozen = [list(each) for each in _frozen(arguments, replicas)]
+                undo = Undo("thaw", {"frozen": frozen}, f"let {slot} go on")
         return ArmedFault(tuple(hits), undo, self, action, replicas)
+
+    def _node(self, slot: str, what: str) -> Hit:
+        """Give the hit of a node, or of a process on it."""
+        role = "head" if slot == "head" else "worker"
+        ids = {"node_id": self.world.node_id(slot, self.now())}
+        return Hit(slot, role, f"{slot}, {what}", ids)
 
     def _hit(self, replica: Replica) -> Hit:
         pid = self.world.pid(replica, self.now())
@@ -212,29 +252,50 @@ class Fake:
             if self.world.runs(replica, self.now())
             and all(value in (None, getattr(replica, key)) for key, value in wanted.items())
         ]
-        return found if action.arguments.get("mode") == "all" or not found else [self._random.choice(found)]
+        return drawn(found, action.arguments.get("mode", "one"), self._random) if found else []
 
     def strike(self, action: Action, replicas: list[Replica], at: float) -> None:
         """Write a fault into the world."""
         self.done.append(action)
-        for replica in replicas:
-            replica.kills.append((at, at + self.settings.deploy_delay))
-        death = (at, at + self.settings.restart_delay)
+        stays = action.arguments.get("how") == "power_off"
+        death = (at, math.inf if stays else at + self.settings.restart_delay)
         match action.kind, action.arguments:
-            case "node", {"slot": slot}:
-                self.world.break_node(slot, at)
+            case "node" | "process", {"slot": slot}:
+                self.world.break_node(slot, at, stays=stays)
+            case "service", _:
+                self.world.redis.append(death)
+            case "cut_link", {"slot": slot}:
+                self.world.hold("link", slot, at)
+            case "drain", {"slot": slot, "deadline": deadline}:
+                self.world.break_node(slot, at + deadline)
+            case "freeze", _:
+                for what, slot in _frozen(action.arguments, replicas):
+                    self.world.hold(what, slot, at)
+            case "actor", {"role": "replica"}:
+                for replica in replicas:
+                    replica.kills.append((at, at + self.settings.deploy_delay))
             case "actor", {"role": "controller"}:
                 self.world.controller.append(death)
             case "actor", {"role": "proxy"}:
                 self.world.proxies[action.arguments.get("slot", "head")].append(death)
 
-    async def undo(self, undo: Undo) -> None:
-        """Bring a node back at once; anything else is only remembered."""
+    async def undo(self, undo: Undo) -> float:
+        """Put back at once what holds in the world; anything else is only remembered."""
         self.done.append(undo)
-        if undo.kind == "start_node":
-            self.world.mend_node(undo.arguments["slot"], self.now())
-        if undo.kind == "close_cluster":
-            await self.close()
+        now = self.now()
+        match undo.kind, undo.arguments:
+            case "start_node", {"slot": slot}:
+                self.world.mend_node(slot, now)
+            case "start_service", _:
+                self.world.redis = mended(self.world.redis, now)
+            case "link_up", {"slot": slot}:
+                self.world.release("link", slot, now)
+            case "thaw", {"frozen": frozen}:
+                for what, slot in frozen:
+                    self.world.release(what, slot, now)
+            case "close_cluster", _:
+                await self.close()
+        return now
 
     async def observe(self) -> AsyncIterator[Saying]:
         """Give the document when it changes, and once a second; a node's death and return are happenings."""

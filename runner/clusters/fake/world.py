@@ -26,6 +26,11 @@ def deaths(intervals: list[Interval], at: float) -> int:
     return sum(start <= at for start, _ in intervals)
 
 
+def mended(intervals: list[Interval], at: float) -> list[Interval]:
+    """Give the intervals of something that is back at this instant."""
+    return [(start, min(end, max(start, at))) for start, end in intervals]
+
+
 @dataclass(slots=True)
 class Replica:
     """One replica's place; a killed one is replaced there by another pid."""
@@ -37,6 +42,19 @@ class Replica:
     ready: float
     """When the first one runs."""
     kills: list[Interval] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Something that is kept from answering until it is released: a `link` that is cut, or what is frozen.
+
+    `what` is `link`, `node`, one of Ray's processes, `controller`, `proxy`, or `replica` and its number.
+    """
+
+    what: str
+    slot: str
+    start: float
+    end: float = math.inf
 
 
 @dataclass(slots=True)
@@ -59,6 +77,8 @@ class World:
     controller: list[Interval] = field(default_factory=list)
     applications: dict[str, Deployed] = field(default_factory=dict)
     replicas: list[Replica] = field(default_factory=list)
+    redis: list[Interval] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         slots = ["head", *(f"worker-{n}" for n in range(1, self.settings.workers + 1))]
@@ -123,15 +143,35 @@ class World:
         place = self.replicas.index(replica)
         return 1000 + 100 * place + deaths(self.outages(replica), at)
 
-    def break_node(self, slot: str, at: float) -> None:
-        """Let a node die and come back; without GCS fault tolerance the head takes the workers along."""
+    def break_node(self, slot: str, at: float, *, stays: bool = False) -> None:
+        """Let a node die, and come back unless it `stays` away.
+
+        Without GCS fault tolerance the head takes the workers along.
+        """
         alone = slot != "head" or self.settings.gcs_fault_tolerance != "none"
+        back = at + self.settings.restart_delay
         for each in [slot] if alone else list(self.nodes):
-            self.nodes[each].append((at, at + self.settings.restart_delay))
+            self.nodes[each].append((at, math.inf if stays and each == slot else back))
 
     def mend_node(self, slot: str, at: float) -> None:
         """Bring a node back now if it is down."""
-        self.nodes[slot] = [(start, min(end, max(start, at))) for start, end in self.nodes[slot]]
+        self.nodes[slot] = mended(self.nodes[slot], at)
+
+    def hold(self, what: str, slot: str, at: float) -> None:
+        """Keep something from answering."""
+        self.holds.append(Hold(what, slot, at))
+
+    def release(self, what: str, slot: str, at: float) -> None:
+        """Let it answer again."""
+        for each in self.holds:
+            if (each.what, each.slot) == (what, slot):
+                each.end = min(each.end, at)
+
+    def held(self, at: float, slot: str, *what: str) -> bool:
+        """Tell whether one of these is kept from answering on a slot."""
+        return any(
+            each.what in what and each.slot == slot and each.start <= at < each.end for each in self.holds
+        )
 
     def answer(self, slot: str, at: float, number: int = 0) -> tuple[int, str]:
         """Give what a request gets: status and body; status 0 is a refused connection."""
@@ -141,15 +181,22 @@ class World:
             return self.answer(serving[number % len(serving)], at, number) if serving else (0, "")
         if not self.applications or not self.up(slot, at) or within(self.proxies[slot], at):
             return 0, ""
-        running = [replica for replica in self.replicas if self.runs(replica, at)]
+        if self.held(at, slot, "link", "node", "proxy"):
+            return 0, ""
+        running = [
+            replica
+            for replica in self.replicas
+            if self.runs(replica, at)
+            and not self.held(at, replica.slot, "link", "node", f"replica {replica.number}")
+        ]
         near = [replica for replica in running if replica.slot == slot] or running
         return (200, str(self.pid(near[number % len(near)], at))) if near else (503, "")
 
     def unknown(self, at: float) -> tuple[str, ...]:
         """Name the lists of the state document that nobody could answer for."""
-        if not self.up("head", at):
+        if not self.up("head", at) or self.held(at, "head", "link", "node", "gcs_server", "dashboard"):
             return RAY
-        return SERVE if within(self.controller, at) else ()
+        return SERVE if within(self.controller, at) or self.held(at, "head", "controller") else ()
 
     def document(self, at: float) -> Mapping[str, Json]:
         """Give the state document of an instant."""
@@ -169,7 +216,10 @@ class World:
                 for slot in self.nodes
                 if self.applications and self.up(slot, at) and not within(self.proxies[slot], at)
             ],
-            "processes": [self._process(slot, at) for slot in self.nodes],
+            "processes": [
+                *(self._process(slot, "node", downs, at) for slot, downs in self.nodes.items()),
+                *([self._process("redis", "service", self.redis, at)] if self.has_redis else []),
+            ],
         }
         shown = {name: [] if name in unknown else rows for name, rows in lists.items()}
         return {"version": 1, "unknown": list(unknown)} | shown
@@ -276,8 +326,23 @@ class World:
             for each in self.deployments(deployed.application)
         ]
 
-    def _process(self, slot: str, at: float) -> dict[str, Json]:
-        up = self.up(slot, at)
-        state = "up" if up else "waiting" if at >= self.began else "down"
-        starts = int(at >= self.began) + sum(end <= at for _, end in self.nodes[slot])
-        return {"slot": slot, "role": "node", "state": state, "count": 3 if up else 0, "starts": starts}
+    @property
+    def has_redis(self) -> bool:
+        """Whether a Redis stands beside the nodes."""
+        return self.settings.gcs_fault_tolerance == "redis"
+
+    def _process(self, slot: str, role: str, downs: list[Interval], at: float) -> dict[str, Json]:
+        up = at >= self.began and not within(downs, at)
+        stays = any(start <= at and end == math.inf for start, end in downs)
+        frozen = [each for each in self.holds if each.slot == slot and each.what != "link"]
+        return {
+            "slot": slot,
+            "role": role,
+            "state": "up" if up else "waiting" if at >= self.began and not stays else "down",
+            "count": 3 if up else 0,
+            "starts": int(at >= self.began) + sum(end <= at for _, end in downs),
+            "frozen": 3
+            if self.held(at, slot, "node")
+            else sum(each.start <= at < each.end for each in frozen),
+            "cut_off": self.held(at, slot, "link"),
+        }

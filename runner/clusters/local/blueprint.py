@@ -30,6 +30,8 @@ class Unit:
     """Places that accept connections once it is up."""
     forget: tuple[str, ...] = ()
     """Files that are deleted before each start."""
+    vital: str = ""
+    """Which of Ray's processes it is dead without, though its command goes on."""
     speaks: bool = False
     """Its standard output is JSON lines: happenings to pass on."""
 

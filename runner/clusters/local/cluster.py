@@ -28,10 +28,11 @@ from runner.clusters.contract import (
     whole,
 )
 from runner.clusters.lines import Lines
-from runner.clusters.local import arms, files, http, nodes, remains
+from runner.clusters.local import actors, arms, files, http, nodes, remains
 from runner.clusters.local.blueprint import Blueprint
 from runner.clusters.local.ground import Ground, survey
 from runner.clusters.local.remains import heal
+from runner.clusters.local.scripts import ArmedDrain, Head
 from runner.clusters.local.settings import Settings
 from runner.clusters.local.wire import Wire
 from runner.errors import CannotRun, ClusterError, Unreachable
@@ -75,6 +76,7 @@ class LocalCluster:
         self._process: asyncio.subprocess.Process | None = None
         self._life: int | None = None
         self._told = 0
+        self._known: Mapping[str, Json] | None = None
         self._probers = 0
 
     # -- what there is
@@ -88,9 +90,21 @@ class LocalCluster:
     async def survey(self) -> Facts:
         """Read what this machine gives; the same before and after `start`."""
         ground = await self.ground()
-        capabilities = {"deploy", "observe", "exec", "node", "actor"}
+        capabilities = {
+            "deploy",
+            "observe",
+            "exec",
+            "node",
+            "actor",
+            "process",
+            "power_off",
+            "freeze",
+            "drain",
+        }
         if ground.layout.name == "namespaces":
             capabilities.add("partition")
+        if self.settings.gcs_fault_tolerance == "redis":
+            capabilities.add("redis")
         return Facts(frozenset(capabilities), self._endpoints(ground), ground.facts)
 
     def _endpoints(self, ground: Ground) -> tuple[Endpoint, ...]:
@@ -277,30 +291,73 @@ class LocalCluster:
     # -- acting
 
     async def arm(self, action: Action) -> Armed:
-        """Resolve a node or an actor, and prepare its end."""
+        """Resolve what an action is to hit, and prepare it."""
         ground = await self.ground()
-        if action.kind == "node":
-            return await arms.arm_node(self.wire, action.arguments, ground.spread.addresses)
-        if action.kind == "actor":
-            return await arms.arm_actor(
-                self.wire,
-                action.arguments,
-                arms.Head(ground.python, ground.spread.gcs(), self._ask),
-                await self.state(),
-                self.context.seed,
-            )
+        wire, arguments, addresses = self.wire, action.arguments, ground.spread.addresses
+        match action.kind:
+            case "node":
+                return await arms.arm_node(wire, arguments, addresses)
+            case "service":
+                redis = ["redis"] if self.settings.gcs_fault_tolerance == "redis" else []
+                return await arms.arm_service(wire, arguments, redis)
+            case "process":
+                return await arms.arm_process(wire, arguments, addresses)
+            case "cut_link":
+                return await arms.arm_link(wire, arguments, addresses, ground.layout.name)
+            case "freeze" if "role" not in arguments:
+                return await arms.arm_freeze(wire, arguments, addresses)
+            case "actor" | "freeze":
+                return await self._arm_actor(action, ground)
+            case "drain":
+                return await self._arm_drain(arguments, ground)
         raise ClusterError(f"A local cluster cannot do {action.kind!r}.")
 
-    async def undo(self, undo: Undo) -> None:
-        """Close, or join a node to the network again."""
-        if undo.kind == "close_cluster":
-            await self.close()
-        elif undo.kind == "link_up":
-            await self.wire.ask("link", slot=undo.arguments["slot"], up=True)
-        elif undo.kind == "start_node":
-            await self.wire.ask("start", slot=undo.arguments["slot"])
-        else:
-            raise ClusterError(f"A local cluster knows no undo {undo.kind!r}.")
+    async def _arm_actor(self, action: Action, ground: Ground) -> Armed:
+        before = self._known
+        documents = [await self.state(), *([before] if before is not None else [])]
+        return await actors.arm_actor(
+            self.wire,
+            action.arguments,
+            Head(ground.python, ground.spread.gcs(), self._ask),
+            documents,
+            self.context.seed,
+            freeze=action.kind == "freeze",
+        )
+
+    async def _arm_drain(self, arguments: Mapping[str, Json], ground: Ground) -> Armed:
+        slot, addresses = arguments["slot"], ground.spread.addresses
+        row = await arms.standing(self.wire, slot, list(addresses))
+        rows = (await self.state())["nodes"]
+        alive = [node["id"] for node in rows if node["slot"] == slot and not node["dead"]]
+        if not alive:
+            raise ClusterError(f"Ray's head does not say now that {slot} is alive: it cannot be drained.")
+        hit = arms.node_hit(
+            row, addresses[slot], f"{slot} ({addresses[slot]}), node {alive[0]}", node_id=alive[0]
+        )
+        head = Head(ground.python, ground.spread.gcs(), self._ask)
+        return await ArmedDrain.prepare(
+            self.wire, head, hit, deadline=arguments["deadline"], reason=arguments["reason"]
+        )
+
+    async def undo(self, undo: Undo) -> float | None:
+        """Put back what an action did; at the latest instant at which some of it took effect."""
+        arguments = undo.arguments
+        match undo.kind:
+            case "close_cluster":
+                await self.close()
+                return None
+            case "link_up":
+                answers = [await self.wire.ask("link", slot=arguments["slot"], up=True)]
+            case "start_node" | "start_service":
+                answers = [await self.wire.ask("start", slot=arguments["slot"])]
+            case "thaw":
+                answers = [
+                    await self.wire.ask("thaw", slot=slot, processes=found)
+                    for slot, found in arguments["frozen"]
+                ]
+            case _:
+                raise ClusterError(f"A local cluster knows no undo {undo.kind!r}.")
+        return max(float(answer["at"]) for answer in answers)
 
     # -- observing
 
@@ -325,13 +382,13 @@ class LocalCluster:
             nodes=node_rows,
             actors=actor_rows,
             applications=serve,
-            processes=[
-                {key: row[key] for key in ("slot", "role", "state", "count", "starts")} for row in units
-            ]
+            processes=[{key: value for key, value in row.items() if key != "session"} for row in units]
             if units is not None
             else None,
             slots={address: slot for slot, address in ground.spread.addresses.items()},
         )
+        if all(actors.knows(document, role) for role in ("controller", "replica")):
+            self._known = document
         return document | {"placement": placement.unplaceable(document)}
 
     async def observe(self) -> AsyncIterator[Saying]:

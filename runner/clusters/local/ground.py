@@ -149,7 +149,7 @@ def survey(settings: Settings) -> Ground:
         "workers": settings.workers,
         "head_cpus": settings.head_cpus,
         "worker_cpus": settings.worker_cpus,
-        "restart_delay": {"head": delay.head, "worker": delay.worker},
+        "restart_delay": {"head": delay.head, "worker": delay.worker, "redis": delay.redis},
         "resubmit": settings.resubmit,
         "addresses": dict(spread.addresses),
         "simulated": ["service"],

@@ -43,6 +43,12 @@ def set_link(slot: str, *, up: bool) -> None:
     _ip(f"link set v-{slot} {'up' if up else 'down'}")
 
 
+def joined(slot: str) -> bool:
+    """Tell whether a node's link is up."""
+    flags = _run(["ip", "-o", "link", "show", f"v-{slot}"]).partition("<")[2].partition(">")[0]
+    return "UP" in flags.split(",")
+
+
 def _ip(*commands: str) -> None:
     _run(["ip", "-batch", "-"], "\n".join(commands) + "\n")
 

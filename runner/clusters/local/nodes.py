@@ -116,7 +116,7 @@ def endpoints(spread: Spread) -> tuple[Endpoint, ...]:
     return (Endpoint("service", "service", service, simulated=True), *nodes)
 
 
-def _redis(spread: Spread, runtime: str, server: str, password: str) -> Unit:
+def _redis(spread: Spread, runtime: str, server: str, password: str, restart_delay: float) -> Unit:
     folder = f"{runtime}/redis"
     return Unit(
         slot="redis",
@@ -132,6 +132,7 @@ def _redis(spread: Spread, runtime: str, server: str, password: str) -> Unit:
             *("--save", ""),
         ),
         log=f"{runtime}/logs/redis.log",
+        restart_delay=restart_delay,
         ready=((spread.bus, spread.redis_port),),
     )
 
@@ -217,6 +218,8 @@ def _node(settings: Settings, spread: Spread, slot: str, *, runtime: str, python
         ready=(spread.gcs(), spread.dashboard()) if is_head else ((address, ports["node-manager-port"]),),
         # A head that finds this file says "already running" while any local process of it lives.
         forget=(f"{folder}/ray_current_cluster",),
+        # `ray start --block` goes on where a raylet ended by itself, as it does when it was drained.
+        vital="raylet",
     )
 
 
@@ -229,7 +232,7 @@ def draw(
     """
     units = [_service(settings, spread, runtime)]
     if settings.gcs_fault_tolerance == "redis":
-        units.insert(0, _redis(spread, runtime, redis, password))
+        units.insert(0, _redis(spread, runtime, redis, password, settings.restart_delay.redis))
     units += [
         _node(settings, spread, slot, runtime=runtime, python=python, password=password)
         for slot in slots(settings)

@@ -28,6 +28,7 @@ class Process:
     parent: int
     session: int
     started: int
+    stopped: bool = False
 
 
 def read(pid: int) -> Process | None:
@@ -40,7 +41,13 @@ def read(pid: int) -> Process | None:
         return None
     if fields[0] in (b"Z", b"X"):
         return None
-    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]), fields[0] in (b"T", b"t"))
+
+
+def lives(process: Process) -> bool:
+    """Tell whether this very process is still there."""
+    now = read(process.pid)
+    return now is not None and now.started == process.started
 
 
 def living() -> list[Process]:
@@ -60,6 +67,16 @@ def network(pid: int) -> str:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:
         return ""
+
+
+def words(pid: int) -> tuple[str, tuple[str, ...]]:
+    """Give the file that a process runs, and its command or title; empty where they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            command = tuple(each.decode(errors="replace") for each in file.read().split(b"\0"))
+        return os.readlink(f"/proc/{pid}/exe"), command
+    except OSError:
+        return "", ()
 
 
 def descendants(ancestor: int) -> list[Process]:

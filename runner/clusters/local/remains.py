@@ -66,7 +66,7 @@ def closing(runtime: str) -> Undo:
 
 async def heal(undo: Undo) -> None:
     """End what a cluster that was not closed left: its processes, then its folder. Signals no stranger."""
-    if undo.kind in ("link_up", "start_node"):
+    if undo.kind in ("link_up", "start_node", "start_service", "thaw"):
         return  # what they would mend ends with the cluster
     if undo.kind != "close_cluster":
         raise ClusterError(f"A local cluster knows no undo {undo.kind!r}.")

@@ -10,10 +10,11 @@ from runner.language.types import Duration, Model
 
 
 class RestartDelay(Model):
-    """How long a dead node stays away before the supervisor starts it again."""
+    """How long a dead node, or Redis, stays away before the supervisor starts it again."""
 
     head: Duration = 5.0
     worker: Duration = 5.0
+    redis: Duration = 1.0
 
 
 class Ray(Model):

@@ -6,13 +6,18 @@ on a line, and its answer: `{"ok": true, ...}` or `{"ok": false, "error": "..."}
 
 | ask | fields | answer |
 |---|---|---|
-| `units` | | `units`: slot, role, state, count, starts, session of each |
+| `units` | | `units`: slot, role, state, count, starts, session, frozen, cut_off of each |
 | `events` | `since` | happenings from number `since` on, a line each, as they come |
 | `kill` | `slot`, `how` (crash, delete), `grace` | `at`, `until`, `killed`, `session` |
+| `find` | `slot`, `process` | `processes`: [pid, started] of those that play this part of Ray there |
+| `living` | `pids` | `processes`: by pid, of those that live in a unit, [started, title] |
 | `signal` | `slot`, `pids`, `signal` | `at`, `until` (only processes of that node) |
+| `freeze`, `thaw` | `slot`, `processes` | `at`, `until` (all of the node's where that is null) |
+| `frozen` | `slot`, `processes` | `running`: how many of them live and are not stopped |
 | `gone` | `sessions`, `pids`, `limit` | once none of them lives: `left` (how many do, at the limit), `at` |
 | `link` | `slot`, `up` | `at`, `until` |
-| `stop`, `start` | `slot` | a stopped node stays down |
+| `joined` | `slot` | `joined`: whether its link is up |
+| `stop`, `start` | `slot` | as `kill`; `at` (what is stopped stays down) |
 | `listen` | `source`, `pattern` | from now on each line of that log that the pattern matches happens |
 | `submit` | `body` | `status`, `body` of Serve's answer; the body is what is handed in again later |
 | `connect` | `host`, `port`, `limit` | afterwards the connection is the one asked for |
@@ -178,14 +183,32 @@ class Supervisor:
                 return self._signal(self._unit(question["slot"]), question["pids"], question["signal"])
             case "gone":
                 return await _gone(question["sessions"], question["pids"], question["limit"])
+            case "find":
+                found = self._unit(question["slot"]).playing(question["process"])
+                return {"processes": [[process.pid, process.started] for process in found]}
+            case "living":
+                return {"processes": self._living(question["pids"])}
+            case "freeze":
+                return await self._freeze(self._unit(question["slot"]), question["processes"])
+            case "thaw":
+                return self._thaw(self._unit(question["slot"]), question["processes"])
+            case "frozen":
+                found = _among(self._unit(question["slot"]), question["processes"])
+                return {"running": sum(not process.stopped for process in found)}
             case "link":
                 return await self._link(self._unit(question["slot"]), up=question["up"])
+            case "joined":
+                return {"joined": await asyncio.to_thread(networks.joined, question["slot"])}
             case "start":
-                self._unit(question["slot"]).wanted.set()
-                return {}
+                running = self._unit(question["slot"])
+                if not running.wanted.is_set():
+                    running.say("switched on", "switched_on")
+                running.wanted.set()
+                return {"at": clock.monotonic()}
             case "stop":
                 running = self._unit(question["slot"])
                 running.wanted.clear()
+                running.say("powered off", "powered_off")
                 return await self._kill(running, "crash", None)
             case "listen":
                 self._follower.listen(question["source"], question["pattern"])
@@ -215,8 +238,10 @@ class Supervisor:
 
     def _table(self) -> list[dict[str, Json]]:
         counts: dict[int, int] = {}
+        frozen: dict[int, int] = {}
         for process in processes.living():
             counts[process.session] = counts.get(process.session, 0) + 1
+            frozen[process.session] = frozen.get(process.session, 0) + process.stopped
         return [
             {
                 "slot": slot,
@@ -225,6 +250,8 @@ class Supervisor:
                 "count": counts.get(running.session, 0),
                 "starts": running.starts,
                 "session": running.session,
+                "frozen": frozen.get(running.session, 0),
+                "cut_off": running.cut_off,
             }
             for slot, running in self._units.items()
         ]
@@ -259,12 +286,44 @@ class Supervisor:
         processes.send(found, number)
         return {"at": at, "until": clock.monotonic()}
 
+    def _living(self, pids: list[int]) -> dict[int, tuple[int, str]]:
+        """Say of those of these processes that live in some unit when they began, and their titles."""
+        ours = [process for running in self._units.values() for process in running.members()]
+        return {
+            process.pid: (process.started, " ".join(processes.words(process.pid)[1]).strip())
+            for process in ours
+            if process.pid in pids
+        }
+
+    async def _freeze(self, running: Running, chosen: list[list[int]] | None) -> Mapping[str, Json]:
+        """Stop processes, again until all of them are: one may have forked just before."""
+        at = clock.monotonic()
+        while left := [process for process in _among(running, chosen) if not process.stopped]:
+            processes.send(left, signal.SIGSTOP)
+            await asyncio.sleep(POLL / 5)
+        until = clock.monotonic()
+        text = "frozen" if chosen is None else "processes frozen"
+        running.say(text, "frozen", processes=chosen)
+        return {"at": at, "until": until}
+
+    def _thaw(self, running: Running, chosen: list[list[int]] | None) -> Mapping[str, Json]:
+        found = [process for process in _among(running, chosen) if process.stopped]
+        at = clock.monotonic()
+        processes.send(found, signal.SIGCONT)
+        if found:
+            running.say("goes on" if chosen is None else "processes go on", "thawed", processes=chosen)
+        return {"at": at, "until": clock.monotonic()}
+
     async def _link(self, running: Running, *, up: bool) -> Mapping[str, Json]:
         if self._plan.layout != "namespaces":
             raise ClusterError("Links can be cut only in the layout `namespaces`.")
         at = clock.monotonic()
         await asyncio.to_thread(networks.set_link, running.unit.slot, up=up)
-        return {"at": at, "until": clock.monotonic()}
+        until = clock.monotonic()
+        if running.cut_off == up:
+            running.say("joined again" if up else "cut off", "joined" if up else "cut_off")
+        running.cut_off = not up
+        return {"at": at, "until": until}
 
     async def _submit(self, body: bytes) -> Mapping[str, Json]:
         if self._plan.dashboard is None:
@@ -327,6 +386,14 @@ class Supervisor:
             "stdout": stdout.decode(errors="replace"),
             "stderr": stderr.decode(errors="replace"),
         }
+
+
+def _among(running: Running, chosen: list[list[int]] | None) -> list[processes.Process]:
+    """Give a unit's living processes, or those of them that are chosen by pid and start."""
+    members = running.members()
+    if chosen is None:
+        return members
+    return [process for process in members if [process.pid, process.started] in chosen]
 
 
 async def _gone(sessions: list[int], pids: list[int], limit: float) -> Mapping[str, Json]:

@@ -14,11 +14,18 @@ from typing import Any
 from runner import clock
 from runner.clusters.local import processes
 from runner.clusters.local.blueprint import Blueprint, Place, Unit
+from runner.rayserve.processes import part
 
 Json = Any
 
 POLL = 0.05
 """Seconds between two looks at a port that does not accept yet, or a session that is not gone yet."""
+
+LOOK = 1.0
+"""Seconds between two looks at the process that a unit is dead without."""
+
+LIVENESS = 2.0
+"""Seconds that a unit may go on without it; a liveness probe of KubeRay's leaves it ten minutes."""
 
 Begin = Callable[[Unit, int], Awaitable[asyncio.subprocess.Process]]
 """Starts a unit's command in a session of its own; its output goes to the handle, unless it speaks."""
@@ -77,6 +84,8 @@ class Running:
         self.session = 0
         self.network = ""
         """The kernel's name of its network, where it has one of its own."""
+        self.cut_off = False
+        """Whether its link was cut."""
         self.wanted = asyncio.Event()
         self.wanted.set()
         self._plan = plan
@@ -96,6 +105,10 @@ class Running:
             if (self.session and process.session == self.session)
             or (self.network and processes.network(process.pid) == self.network)
         ]
+
+    def playing(self, name: str) -> list[processes.Process]:
+        """Give those of its processes that play this part of Ray."""
+        return [process for process in self.members() if part(*processes.words(process.pid)) == name]
 
     async def keep(self) -> None:
         """Start it, and start it again whenever it ends, as long as it is wanted. Never ends."""
@@ -156,6 +169,23 @@ class Running:
         self.state = "up"
         self._was_up = True
         self.say("up", "up", starts=self.starts)
+        if self.unit.vital:
+            await self._dead_inside()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def _dead_inside(self) -> None:
+        """Wait until it has been without its vital process for a while, as kubelet's liveness probe does."""
+        found: list[processes.Process] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._plan.start_limit):
+                while not found:
+                    found = self.playing(self.unit.vital)
+                    await asyncio.sleep(LOOK)
+        while any(processes.lives(process) for process in found):  # noqa: ASYNC110 (nothing tells of an end)
+            await asyncio.sleep(LOOK)
+        await asyncio.sleep(LIVENESS)
+        self.say(f"has no {self.unit.vital} any more: killed", "dead")
 
     async def _listen(self, output: asyncio.StreamReader) -> None:
         """Pass on what it says of itself and of others."""

@@ -59,7 +59,7 @@ async def test_while_the_head_is_down_only_the_processes_are_known(tmp_path: Pat
         "replicas",
         "proxies",
     }
-    assert [row["state"] for row in document["processes"]] == ["waiting", "up", "up"]
+    assert [row["state"] for row in document["processes"]] == ["waiting", "up", "up", "up"]
     with pytest.raises(Unreachable):
         await cluster.deploy(())
     assert (await cluster.http("worker-1", "GET", "/")).status == 200

@@ -1,4 +1,4 @@
-"""Which actor an action means, and how killing by Ray's means is prepared."""
+"""Which actors an action means, and how killing by Ray's means is prepared."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from runner.clusters.local import arms
+from runner.clusters.local import actors
+from runner.clusters.local.scripts import Head
 from runner.clusters.local.wire import Wire
 from runner.errors import ClusterError, Unreachable
 
 
 def actor(role: str, number: int, **changes: Any) -> dict[str, Any]:
     row = {"id": f"{role}{number}", "role": role, "name": f"{role}-{number}", "state": "ALIVE", "dead": False}
+    row["class"] = f"Serve{role.title()}"
     return (
         row
         | {"pid": 100 + number, "node_id": "n", "slot": f"worker-{number % 2 + 1}", "restarts": 0}
@@ -43,7 +45,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 def ids(seed: int = 1, **arguments: Any) -> list[str]:
-    return [row["id"] for row in arms.chosen(DOCUMENT, arguments, seed)]
+    return [row["id"] for row in actors.chosen(actors.matching(DOCUMENT, arguments), arguments, seed)]
 
 
 def test_only_the_living_are_chosen() -> None:
@@ -56,6 +58,15 @@ def test_one_is_drawn_with_the_seed() -> None:
     assert len({ids(seed, role="replica")[0] for seed in range(50)}) > 3
 
 
+def test_some_are_drawn_and_too_few_are_said() -> None:
+    three = ids(role="replica", mode={"fixed": 3})
+    assert len(three) == 3
+    assert three == sorted(three) == ids(role="replica", mode={"fixed": 3})
+    assert len(ids(role="replica", mode={"percent": 50})) == 3
+    with pytest.raises(ClusterError, match="7 are to be hit, and there are only 6"):
+        ids(role="replica", mode={"fixed": 7})
+
+
 def test_application_deployment_and_node_narrow_it() -> None:
     assert ids(role="replica", mode="all", app="b") == ["replica6"]
     assert ids(role="replica", mode="all", slot="worker-2", app="a") == ["replica1", "replica3", "replica5"]
@@ -64,10 +75,54 @@ def test_application_deployment_and_node_narrow_it() -> None:
             ids(role="replica", **words)
 
 
+class Supervised:
+    """A wire to a supervisor that knows these living processes: pid to when it began, and its title."""
+
+    def __init__(self, **living: tuple[int, str]) -> None:
+        self.living = {pid.removeprefix("p"): list(said) for pid, said in living.items()}
+
+    async def ask(self, what: str, **fields: Any) -> Any:
+        assert what == "living"
+        return {"processes": {pid: said for pid, said in self.living.items() if int(pid) in fields["pids"]}}
+
+
+async def never(*_: Any) -> Any:
+    raise AssertionError("asked the dashboard")
+
+
+HEAD = Head("python", ("10.1.0.2", 6400), never)
+
+
+async def armed(wire: Any, arguments: dict[str, Any], *documents: dict[str, Any], **more: Any) -> list[Any]:
+    made = await actors.arm_actor(wire, arguments, HEAD, documents, 1, **more)
+    return [hit.ids["pid"] for hit in made.hits]
+
+
 @pytest.mark.parametrize("unknown", ["actors", "replicas"])
-def test_what_nobody_knows_cannot_be_aimed_at(unknown: str) -> None:
+async def test_what_nobody_knows_cannot_be_aimed_at(unknown: str) -> None:
+    silent = DOCUMENT | {"unknown": [unknown]}
     with pytest.raises(ClusterError, match="Nobody can say now"):
-        arms.chosen(DOCUMENT | {"unknown": [unknown]}, {"role": "replica"}, 1)
+        await armed(Supervised(), {"role": "replica"}, silent)
+    with pytest.raises(ClusterError, match="Nobody can say now"):
+        await armed(Supervised(), {"role": "replica"}, silent, silent)
+
+
+async def test_with_the_head_down_a_signal_finds_the_actors_that_were_known_and_live() -> None:
+    silent = DOCUMENT | {"unknown": ["actors", "replicas"]}
+    # Of the six that ran, one lives on; the number of another was given to a stranger.
+    living = Supervised(p103=(5, "ray::ServeReplica:a:D"), p104=(6, "sleep 100"))
+    assert await armed(living, {"role": "replica", "mode": "all"}, silent, DOCUMENT) == [103]
+    with pytest.raises(ClusterError, match="no living actor with the role controller"):
+        await armed(living, {"role": "controller"}, silent, DOCUMENT)
+
+
+async def test_a_frozen_actor_is_thawed_by_its_number_and_its_beginning() -> None:
+    living = Supervised(p100=(7, "ray::ServeController"))
+    made = await actors.arm_actor(living, {"role": "controller"}, HEAD, [DOCUMENT], 1, freeze=True)  # type: ignore[arg-type]
+    assert made.undo is not None
+    assert (made.undo.kind, made.undo.arguments) == ("thaw", {"frozen": [["head", [[100, 7]]]]})
+    with pytest.raises(ClusterError, match="It is not there any more: controller controller-0"):
+        await armed(Supervised(), {"role": "controller"}, DOCUMENT, freeze=True)
 
 
 async def test_trap_10_without_a_head_ray_is_not_even_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,14 +132,10 @@ async def test_trap_10_without_a_head_ray_is_not_even_asked(monkeypatch: pytest.
         asked.append(question["ask"])
         raise ClusterError("Connection refused.")
 
-    async def never(*_: Any) -> Any:
-        raise AssertionError("asked the dashboard")
-
     monkeypatch.setattr(Wire, "open", open_nothing)
-    head = arms.Head("python", ("10.1.0.2", 6400), never)
-    with pytest.raises(Unreachable, match="only a signal can end an actor now"):
-        await arms.arm_actor(Wire("/none"), {"role": "controller", "how": "ray_kill"}, head, DOCUMENT, 1)
+    with pytest.raises(Unreachable, match="nobody can ask Ray for anything now") as caught:
+        await armed(Wire("/none"), {"role": "controller", "how": "ray_kill"}, DOCUMENT)
+    assert "Only a signal" in str(caught.value.help)
     assert asked == ["connect"]
     # A signal needs no head: what is known of the actor is enough.
-    armed = await arms.arm_actor(Wire("/none"), {"role": "controller"}, head, DOCUMENT, 1)
-    assert [hit.ids["pid"] for hit in armed.hits] == [100]
+    assert await armed(Wire("/none"), {"role": "controller"}, DOCUMENT) == [100]

@@ -18,6 +18,7 @@ from tests.clusters.contract import (  # noqa: F401 (fixtures)
     facts,
     node_died,
     replica_died,
+    shows,
 )
 from tests.clusters.local.application import sleepy
 
@@ -37,8 +38,18 @@ async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sub
         dead="nobody",
         application=sleepy(folder / "code", seconds=1),
         actions=(
+            (Action("cut_link", {"slot": "worker-2"}), shows("worker-2", "cut_off")),
+            (Action("freeze", {"role": "controller"}), shows("head", "frozen")),
+            (Action("freeze", {"slot": "worker-2", "process": "raylet"}), shows("worker-2", "frozen")),
+            (Action("freeze", {"slot": "worker-2"}), shows("worker-2", "frozen")),
+            (Action("service", {"service": "redis", "how": "crash"}), node_died("redis")),
             (Action("actor", {"role": "replica", "how": "ray_kill", "no_restart": True}), replica_died),
-            (Action("node", {"slot": "worker-1", "how": "crash"}), node_died("worker-1")),
+            (Action("process", {"slot": "worker-2", "process": "raylet"}), node_died("worker-2")),
+            (
+                Action("drain", {"slot": "worker-1", "deadline": 2.0, "reason": "preemption"}),
+                node_died("worker-1"),
+            ),
+            (Action("node", {"slot": "worker-1", "how": "power_off"}), node_died("worker-1")),
             (Action("node", {"slot": "head", "how": "crash"}), node_died("head")),
         ),
         patience=240,

@@ -19,6 +19,7 @@ from runner import clock
 from runner.clusters.contract import Undo
 from runner.clusters.local import processes, remains
 from runner.clusters.local.cluster import heal
+from runner.clusters.local.wire import Wire
 from runner.errors import ClusterError
 from tests.clusters.local.stage import LAYOUTS
 
@@ -182,6 +183,20 @@ def test_ftrun_killed_while_the_supervisor_hangs_leaves_no_process(layout: str, 
         os.kill(it.running("runner.clusters.local.supervisor"), signal.SIGSTOP)
         it.process.kill()
         it.process.wait()
+        it.wait_for_nothing()
+
+
+@both_layouts
+@pytest.mark.parametrize("whom", ["ftrun", "supervisor"])
+def test_what_is_frozen_is_ended_all_the_same(layout: str, whom: str, tmp_path: Path) -> None:
+    with victim(layout, tmp_path) as it:
+        supervisor = it.running("runner.clusters.local.supervisor")
+        asyncio.run(Wire(f"{it.runtime}/s").ask("freeze", slot="head", processes=None))
+        found = [processes.read(known.pid) for known in it.living()]
+        assert sum(process is not None and process.stopped for process in found) >= 3
+        os.kill(supervisor if whom == "supervisor" else it.process.pid, signal.SIGKILL)
+        if whom == "ftrun":
+            it.process.wait()
         it.wait_for_nothing()
 
 

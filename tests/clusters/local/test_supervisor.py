@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -73,8 +74,9 @@ async def test_a_stopped_unit_stays_down_until_it_is_started(layout: str, tmp_pa
             "left"
         ] == 0
         assert (await it.unit("head"))["state"] in ("down", "waiting")
-        await it.ask("start", slot="head")
-        await it.heard("head", "up", "ended", "up")
+        before = clock.monotonic()
+        assert before <= (await it.ask("start", slot="head"))["at"] <= clock.monotonic()
+        await it.heard("head", "up", "powered_off", "ended", "switched_on", "up")
 
 
 @both_layouts
@@ -211,6 +213,79 @@ async def test_signals_reach_processes_of_the_node_and_no_others(layout: str, tm
 
 
 @both_layouts
+async def test_a_frozen_node_stands_still_with_all_that_it_forks_and_goes_on_later(
+    layout: str, tmp_path: Path
+) -> None:
+    text = f"(env -i {SLEEP} &); while :; do echo x >> ticks; sleep 0.05; done"
+    async with stage(layout, tmp_path, one(text)) as it:
+        await it.heard("head", "up")
+        ticks = it.runtime / "ticks"
+        while not ticks.exists():
+            await it.ask("units")
+        before = clock.monotonic()
+        acted = await it.ask("freeze", slot="head", processes=None)
+        assert before <= acted["at"] <= acted["until"] <= clock.monotonic()
+        assert (await it.ask("frozen", slot="head", processes=None))["running"] == 0
+        row = await it.unit("head")
+        assert row["frozen"] == row["count"] >= 2
+        assert row["state"] == "up"
+        size = ticks.stat().st_size
+        await asyncio.sleep(0.3)
+        assert ticks.stat().st_size == size
+        for _ in range(2):
+            await it.ask("thaw", slot="head", processes=None)
+        async with asyncio.timeout(10):
+            while ticks.stat().st_size == size:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert (await it.unit("head"))["frozen"] == 0
+        said = await it.heard("head", "frozen", "thawed")
+        assert [each["text"] for each in said][-2:] == ["frozen", "goes on"]
+
+
+@both_layouts
+async def test_a_frozen_process_is_told_by_its_beginning_and_others_go_on(
+    layout: str, tmp_path: Path
+) -> None:
+    async with stage(layout, tmp_path, one(f"{SLEEP} & echo $! > pid; wait")) as it:
+        await it.heard("head", "up")
+        file = it.runtime / "pid"
+        while not file.exists() or not file.read_text().endswith("\n"):
+            await it.ask("units")
+        pid = int(file.read_text())
+        title = ""
+        while title != SLEEP:  # first it has that of the shell that forked it
+            living = (await it.ask("living", pids=[pid, os.getppid()]))["processes"]
+            started, title = living[str(pid)]
+        assert living.keys() == {str(pid)}
+        await it.ask("freeze", slot="head", processes=[[pid, started - 1]])
+        assert (await it.unit("head"))["frozen"] == 0
+        await it.ask("freeze", slot="head", processes=[[pid, started]])
+        assert (await it.unit("head"))["frozen"] == 1
+        # What is frozen dies like anything else, and with it the undo has nothing to do.
+        acted = await it.ask("kill", slot="head", how="crash", grace=None)
+        assert (await it.ask("gone", sessions=[acted["session"]], pids=[], limit=5))["left"] == 0
+        await it.ask("thaw", slot="head", processes=[[pid, started]])
+
+
+async def test_a_node_without_its_vital_process_is_ended_and_started_again(tmp_path: Path) -> None:
+    def make(runtime: str, addresses: tuple[str, ...]) -> list[Unit]:
+        # A process whose program has the name of Ray's; its parent does not mind its end.
+        text = f"cp $(command -v sleep) raylet; ./raylet 100000 & {SLEEP} & wait; {SLEEP}"
+        return [shell(runtime, "head", text, address=addresses[1], vital="raylet")]
+
+    async with stage("loopback", tmp_path, make, start_limit=5.0) as it:
+        await it.heard("head", "up")
+        await it.grown("head", 3)
+        [[pid, _started]] = (await it.ask("find", slot="head", process="raylet"))["processes"]
+        assert (await it.ask("find", slot="head", process="gcs_server"))["processes"] == []
+        acted = await it.ask("signal", slot="head", pids=[pid], signal=9)
+        said = await it.heard("head", "dead", "ended", "up")
+        dead = next(each for each in said if each["data"].get("event") == "dead")
+        assert dead["text"] == "has no raylet any more: killed"
+        assert 2 <= dead["at"] - acted["at"] < 15
+
+
+@both_layouts
 async def test_spawned_processes_speak_over_the_connection_and_end_with_it(
     layout: str, tmp_path: Path
 ) -> None:
@@ -258,9 +333,16 @@ async def test_a_cut_link_separates_a_node_and_joins_it_again(tmp_path: Path) ->
         await it.heard("head", "up")
         (await it.wire.open(question, timeout=5))[1][1].close()
         await it.ask("link", slot="head", up=False)
+        assert not (await it.ask("joined", slot="head"))["joined"]
+        assert (await it.unit("head"))["cut_off"]
         with pytest.raises(ClusterError):
             await it.wire.open(question, timeout=5)
-        await it.ask("link", slot="head", up=True)
+        for _ in range(2):
+            await it.ask("link", slot="head", up=True)
+        assert (await it.ask("joined", slot="head"))["joined"]
+        assert not (await it.unit("head"))["cut_off"]
+        said = await it.heard("head", "cut_off", "joined")
+        assert [each["text"] for each in said][-2:] == ["cut off", "joined again"]
         (await it.wire.open({**question, "limit": 10.0}, timeout=15))[1][1].close()
     async with stage("loopback", tmp_path, one(SLEEP)) as it:
         with pytest.raises(ClusterError, match="only in the layout `namespaces`"):
