@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Drain(Model):
-    """Drain a node by Ray's own means; its raylet ends at the deadline."""
+    """Drain a node by Ray's own means; its raylet ends once nothing runs there any more."""
 
     node: Place
-    deadline: Duration = Field(default=30.0, gt=0, description="How long the node still has.")
+    deadline: Duration = Field(default=30.0, gt=0, description="How long the node still has, as Ray is told.")
     reason: Literal["preemption", "idle"] = Field(
         default="preemption",
         description="What Ray is told. It refuses `idle` for a node where something runs.",

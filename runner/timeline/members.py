@@ -228,7 +228,9 @@ def _holds(
 def _hits(hit: Mapping[str, Json], lane: _Lane) -> bool:
     """Tell whether a hit holds a member: itself, or the node that it stands on."""
     if hit.get("role") in ("head", "worker"):
-        return bool(hit.get("slot") == lane.slot)
+        # Of one of Ray's own processes the node is held, and not the actors that run on without it.
+        there = hit.get("process") is None or lane.role in ("head", "worker")
+        return there and bool(hit.get("slot") == lane.slot)
     if hit.get("role") == "replica":
         return lane.role == "replica" and lane.name.rpartition(" ")[2] in str(hit.get("says", ""))
     return bool(hit.get("role") == lane.role and hit.get("slot") == lane.slot)

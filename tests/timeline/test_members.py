@@ -143,6 +143,13 @@ def test_a_fault_holds_what_it_freezes_or_cuts_off_until_it_is_healed():
     assert found["worker-2"] == found["head"] == [(1, 30.0, "up")]
 
 
+def test_a_frozen_raylet_holds_its_node_and_not_the_actors_that_run_on():
+    hit = {"slot": "worker-1", "role": "worker", "process": "raylet", "pid": 5}
+    found = lanes(*often(1, 29, WELL), faults=[injury(4.0, hit, kind="freeze", healed=6.0)])
+    assert found["worker-1"] == [(1, 4.0, "up"), (4.0, 6.0, "frozen"), (6.0, 30.0, "up")]
+    assert found["Model r1"] == found["proxy on worker-1"] == [(1, 30.0, "up")]
+
+
 def test_where_nobody_knows_anything_there_are_no_lanes():
     lists = ("nodes", "actors", "applications", "deployments", "replicas", "proxies", "processes")
     nothing = {"version": 1, "unknown": list(lists), **{name: [] for name in lists}}

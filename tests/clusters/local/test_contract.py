@@ -42,7 +42,6 @@ async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sub
             (Action("freeze", {"role": "controller"}), shows("head", "frozen")),
             (Action("freeze", {"slot": "worker-2", "process": "raylet"}), shows("worker-2", "frozen")),
             (Action("freeze", {"slot": "worker-2"}), shows("worker-2", "frozen")),
-            (Action("service", {"service": "redis", "how": "crash"}), node_died("redis")),
             (Action("actor", {"role": "replica", "how": "ray_kill", "no_restart": True}), replica_died),
             (Action("process", {"slot": "worker-2", "process": "raylet"}), node_died("worker-2")),
             (
@@ -51,6 +50,8 @@ async def subject(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sub
             ),
             (Action("node", {"slot": "worker-1", "how": "power_off"}), node_died("worker-1")),
             (Action("node", {"slot": "head", "how": "crash"}), node_died("head")),
+            # The last one: some seconds later the head gives up, too.
+            (Action("service", {"service": "redis", "how": "crash"}), node_died("redis")),
         ),
         patience=240,
     )

@@ -14,7 +14,7 @@ from runner.clusters.contract import Acted, Action, Application, Context
 from runner.clusters.local import layout
 from runner.clusters.local.cluster import LocalCluster, open_cluster
 from runner.clusters.local.settings import Settings
-from runner.errors import CannotRun, ClusterError
+from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.rayserve.members import Members, count
 from tests.clusters.local.application import sleepy
 
@@ -139,9 +139,29 @@ async def test_actors_are_killed_by_signal_and_by_ray(tmp_path: Path) -> None:
                 (row for row in document["actors"] if row["role"] == "controller" and not row["dead"]), None
             )
 
-        await do(made, "actor", role="controller", how="crash")
-        again = await until(made, lambda document: (controller(document) or {}).get("restarts") == 1)
-        assert controller(again)["id"] == controller(old)["id"]
+        for restarts, how in enumerate(({"how": "crash"}, {"how": "ray_kill", "no_restart": False}), start=1):
+            await do(made, "actor", role="controller", **how)
+            again = await until(
+                made, lambda document, count=restarts: (controller(document) or {}).get("restarts") == count
+            )
+            assert controller(again)["id"] == controller(old)["id"]
+            assert controller(again)["pid"] != controller(old)["pid"]
+            await until(made, whole)
+
+        def proxies(document: Mapping[str, Json]) -> dict[str, Json]:
+            return {row["slot"]: row["actor_id"] for row in document["proxies"] if row["status"] == "HEALTHY"}
+
+        before = proxies(await made.state())
+        await do(made, "actor", role="proxy", slot="worker-1", how="crash")
+        await do(made, "actor", role="proxy", slot="worker-2", how="ray_kill", no_restart=False)
+        # Each is a new actor, whether Ray was to restart it or not.
+        after = await until(
+            made,
+            lambda document: (
+                len(proxies(document)) == 3 and len({*proxies(document).items()} - {*before.items()}) == 2
+            ),
+        )
+        assert proxies(after)["head"] == before["head"]
         await until(made, whole)
 
         await do(made, "actor", role="replica", how="ray_kill", no_restart=True)
@@ -152,6 +172,19 @@ async def test_actors_are_killed_by_signal_and_by_ray(tmp_path: Path) -> None:
         gone = await until(made, lambda document: "applications" in document["unknown"])
         assert count(gone).controllers == 0
         assert (await made.http("worker-1", "GET", "/")).status == 200
+
+        # With the head away only signals work, on what was known of the actors.
+        off = await made.arm(Action("node", {"slot": "head", "how": "power_off"}))
+        await off.act()
+        await until(made, lambda document: "actors" in document["unknown"])
+        with pytest.raises(Unreachable, match="nobody can ask Ray for anything now"):
+            await made.arm(Action("actor", {"role": "replica", "how": "ray_kill"}))
+        with pytest.raises(ClusterError, match="no living actor with the role controller"):
+            await made.arm(Action("actor", {"role": "controller"}))
+        await do(made, "actor", role="replica", slot="worker-2", mode={"fixed": 2})
+        assert off.undo is not None
+        await made.undo(off.undo)
+        await until(made, lambda document: "actors" not in document["unknown"])
 
         # An armed kill that is let go hits nothing, and leaves no process.
         armed = await made.arm(Action("actor", {"role": "proxy", "how": "ray_kill", "slot": "worker-1"}))
