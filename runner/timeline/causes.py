@@ -18,8 +18,9 @@ from runner.timeline.cast import Cast, Observed, Who, distinct
 
 Json = Any
 
-STRIKE = 35
-"""The rank of a strike: a machine that starts is what is waited for, not that the old one is missed."""
+STRIKE, NODE_STRIKE = 35, 25
+"""The rank of a strike. Nothing else goes on while a replica or a proxy is being missed; while a node is, its
+replicas are sought a place already."""
 
 SPECIFIC = 40
 """From this rank on a bar says what was going on, not only that something was waited for."""
@@ -264,6 +265,11 @@ class Row:
     of: int | None
     """How many it takes; None where nobody said."""
 
+    @property
+    def rank(self) -> int:
+        """How specific a bar of it is."""
+        return NODE_STRIKE if self.check == "node health check" else STRIKE
+
 
 def rows(events: Sequence[Happened]) -> list[Row]:
     """Give the failed health checks, those in a row together."""
@@ -302,7 +308,7 @@ def _strikes(events: Sequence[Happened], cast: Cast) -> Iterator[Bar]:
         for number, (one, two) in enumerate(pairwise(row.strikes), start=2):
             of = f" of {row.of}" if row.of else ""
             cause = f"{row.check} strikes {number}{of}"
-            yield drawn(cause, who, one, two, STRIKE)
+            yield drawn(cause, who, one, two, row.rank)
 
 
 def struck(row: Row, cast: Cast) -> Who:

@@ -16,8 +16,8 @@ from runner.journal.events import ClusterEvent
 from runner.timeline import run
 from runner.timeline.cast import Cast, Observed, Who, cast, distinct
 from runner.timeline.causes import (
+    NODE_STRIKE,
     SERVICE,
-    STRIKE,
     Bar,
     Happened,
     bars,
@@ -311,7 +311,8 @@ class Explanation:
                 ids = frozenset() if target.head else target.nodes
             if row.about in ids and first.at >= injury.at:
                 of = f" of {row.of}" if row.of else ""
-                yield drawn(f"{row.check} strikes 1{of}", struck(row, self.cast), hit, first, STRIKE)
+                rank = NODE_STRIKE if target.nodes else row.rank
+                yield drawn(f"{row.check} strikes 1{of}", struck(row, self.cast), hit, first, rank)
         after = [event for event in self._events if event.at >= injury.at]
         crashed: set[str] = set()
         for event in after:

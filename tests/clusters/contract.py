@@ -367,6 +367,10 @@ class Contract:
     async def test_logs_can_be_kept(self, cluster: Cluster, tmp_path: Path) -> None:
         await cluster.logs(tmp_path)
 
+    async def test_lines_of_logs_can_be_listened_for(self, cluster: Cluster) -> None:
+        for source in ("controller", "gcs", "raylet"):
+            await cluster.listen(source, "what nobody ever logs")
+
     async def test_acts_confirms_and_puts_back(
         self, subject: Subject, cluster: Cluster, facts: Facts
     ) -> None:

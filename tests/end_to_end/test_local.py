@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,8 +49,32 @@ def test_workers_keep_serving_while_the_head_is_down(tmp_path: Path) -> None:
     assert window["start"]["latest"] >= fault["injected"]
     assert window["end"]["latest"] <= fault["recovered"]
     assert 2.0 < window["shortest"] <= window["longest"] < 90
+    explained(run["scenarios"][0])
     for file in ("junit.xml", "report.html", "journal.jsonl", "run.log"):
         assert (finished.folder / file).stat().st_size > 0
+
+
+def explained(scenario: dict[str, Any]) -> None:
+    """Hold the recovery of a head to what its logs and its supervisor must have said."""
+    (recovery,) = scenario["recoveries"]
+    phases = {each["phase"]: each for each in recovery["phases"]}
+    assert all(each["after"] is not None for each in phases.values()), phases
+    assert phases["detection"]["source"] in ("raylet", "gcs")
+    assert phases["detection"]["after"]["latest"] < phases["mitigation"]["after"]["earliest"]
+    assert phases["mitigation"]["after"]["earliest"] <= phases["recovery"]["after"]["latest"]
+    shares = {}
+    for each in recovery["causes"]:
+        shares[each["cause"]] = shares.get(each["cause"], 0.0) + each["share"]
+    assert sum(shares.values()) + recovery["unexplained"] == pytest.approx(1.0)
+    assert recovery["unexplained"] < 0.2
+    start, end = recovery["explained"]
+    assert shares["restart delay"] * (end - start) == pytest.approx(5.0, abs=1.0)
+    for cause in ("head process starting", "controller actor starting", "proxy actor starting"):
+        assert shares[cause] > 0.01, shares
+    lanes = {each["name"]: {span["state"] for span in each["spans"]} for each in scenario["members"]}
+    assert {"up", "dead", "starting"} <= lanes["head"]
+    assert {"up", "unknown"} <= lanes["controller"]
+    assert "dead" not in lanes["worker-1"]
 
 
 def test_embedded_storage_on_loopback_addresses_keeps_the_workers_serving(tmp_path: Path) -> None:

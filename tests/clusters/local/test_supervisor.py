@@ -144,7 +144,10 @@ async def test_a_unit_waits_for_those_it_needs(tmp_path: Path) -> None:
         ]
 
     async with stage("loopback", tmp_path, make) as it:
-        (started,) = [each for each in await it.heard("worker-1", "up") if each["data"]["event"] == "started"]
+        said = await it.heard("worker-1", "up")
+        assert [each["data"]["event"] for each in said] == ["awaits", "started", "up"]
+        assert said[0]["text"].startswith("waits for ")
+        started = said[1]
         head = (await it.heard("head", "started"))[0]
         assert started["at"] > head["at"]
 
@@ -413,6 +416,34 @@ async def test_the_configuration_is_handed_in_again_where_serve_lost_it(
             with pytest.raises(TimeoutError):
                 await it.heard("head", "resubmitted", limit=5)
             assert (it.runtime / "puts").read_text() == f"{body}\n"
+
+
+async def test_lines_of_logs_that_mean_something_or_are_listened_for_happen(tmp_path: Path) -> None:
+    def make(runtime: str, addresses: tuple[str, ...]) -> list[Unit]:
+        logs = f"{runtime}/head/session_2026-01-01_00-00-00_000000_1/logs"
+        line = "[$(date '+%Y-%m-%d %H:%M:%S'),000 I 1 1] (gcs_server) gcs_server.cc:1:"
+        text = (
+            f"mkdir -p {logs}; until [ -e {runtime}/now ]; do sleep 0.05; done;"
+            f' echo "{line} nothing of note" >> {logs}/gcs_server.out;'
+            f' echo "{line} GcsServer server started, listening on port 6400." >> {logs}/gcs_server.out;'
+            f' echo "{line} all is well" >> {logs}/gcs_server.out; {SLEEP}'
+        )
+        return [shell(runtime, "head", text, address=addresses[1])]
+
+    async with stage("loopback", tmp_path, make) as it:
+        await it.heard("head", "up")
+        before = clock.monotonic()
+        await it.ask("listen", source="gcs", pattern="is (well|ill)")
+        (it.runtime / "now").touch()
+        said = (await it.heard("head", "gcs_started", "line"))[-2:]
+        assert [(each["source"], each["text"]) for each in said] == [
+            ("gcs", "GcsServer server started, listening on port 6400."),
+            ("gcs", "all is well"),
+        ]
+        # The lines' own time has whole seconds here.
+        assert all(before - 1 <= each["at"] <= clock.monotonic() for each in said)
+        with pytest.raises(ClusterError, match="no regular expression"):
+            await it.ask("listen", source="gcs", pattern="(")
 
 
 async def test_what_is_asked_wrongly_is_answered_with_a_sentence(tmp_path: Path) -> None:
