@@ -168,7 +168,7 @@ async def test_trap_03_processes_without_a_trace_in_their_environment_are_killed
 
 async def test_what_left_the_session_of_a_node_dies_with_its_network(tmp_path: Path) -> None:
     async with stage(
-        "namespaces", tmp_path, one(f"setsid sh -c 'touch own; {SLEEP}; true' & {SLEEP}; true")
+        "namespaces", tmp_path, one(f"{SLEEP} & setsid sh -c '{SLEEP} & touch own; wait'; true")
     ) as it:
         await it.heard("head", "up")
         file = it.runtime / "own"
