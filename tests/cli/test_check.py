@@ -46,7 +46,7 @@ def test_problems_go_to_stderr_with_exit_code_4(check, tmp_path):
         "  help: Did you mean `pause`?\n"
         "\n"
         "c.yaml: error[file]: There is no such file.\n"
-        "  help: Built-in scenarios: head_node, replica, worker_node.\n"
+        "  help: Built-in scenarios: head_node, head_node_serving, replica, worker_node.\n"
         "\n"
         "2 problems; nothing was started.\n"
     )

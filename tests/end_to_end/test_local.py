@@ -82,6 +82,14 @@ def test_embedded_storage_on_loopback_addresses_keeps_the_workers_serving(tmp_pa
     served_on(finished)
 
 
+def test_what_a_head_that_served_does_to_the_workers_is_known(tmp_path: Path) -> None:
+    finished = on_this_machine(tmp_path, "scenarios/head_node_serving.yaml", layout="namespaces")
+    verdicts = assertions(finished.run)
+    assert verdicts.pop("workers keep serving though the head served too") == "known"
+    assert set(verdicts.values()) == {"pass"}
+    assert finished.exit_code == 0
+
+
 def test_without_gcs_fault_tolerance_the_same_scenario_fails_and_says_why(tmp_path: Path) -> None:
     finished = on_this_machine(tmp_path, "scenarios/head_node.yaml", "-e", "gcs=none", layout="namespaces")
     assert finished.exit_code == 1
