@@ -111,6 +111,7 @@ def chosen(args: Namespace) -> dict[str, Any]:
         "path": args.path,
         "tags": list(split(args.tags)),
         "skip_tags": list(split(args.skip_tags)),
+        "repeat": args.repeat,
     }
 
 

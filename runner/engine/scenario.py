@@ -21,6 +21,7 @@ from runner.engine.watch import watch
 from runner.errors import FtrunError, Unmet
 from runner.journal.events import Aborted, Event, Facts, Observation, Said, ScenarioEnd, ScenarioStart
 from runner.journal.journal import Journal
+from runner.language.digests import of_node, of_scenario, of_variables
 from runner.language.plan import Block, Node, Plan, Scenario
 from runner.language.types import duration
 from runner.probes.session import Session
@@ -138,6 +139,8 @@ class Production:
                 description=scenario.description,
                 tags=scenario.tags,
                 steps=tuple(planned(scenario.steps)),
+                digests=of_scenario(scenario),
+                variables=of_variables(scenario),
                 repetition=self.turn.repetition,
                 repetitions=scenario.repeat,
                 attempt=self.attempt,
@@ -320,6 +323,7 @@ def planned(nodes: Sequence[Node]) -> Iterator[Mapping[str, Json]]:
             "kind": kind,
             "file": node.position.file,
             "line": node.position.line,
+            "digest": of_node(node),
         }
         if isinstance(node, Block):
             yield described

@@ -67,7 +67,11 @@ class ScenarioStart(Event):
     description: str = ""
     tags: tuple[str, ...] = ()
     steps: tuple[Mapping[str, Json], ...] = ()
-    """Each: path, name, kind, file, line; for an assert also `cases`: [{name, says, file, line}]."""
+    """Each: path, name, kind, file, line, digest; for an assert also `cases`: [{name, says, file, line}]."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of what the scenario says beside its steps, by what it is."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Digests of its variables."""
     repetition: int | None = None
     """From 1; None where the scenario is not repeated."""
     repetitions: int | None = None

@@ -94,6 +94,8 @@ class Compilation:
     path: str | None
     repeat: int | None = None
     fixed: dict[str, Json] = field(default_factory=dict)
+    typed: set[str] = field(default_factory=set)
+    """Those of `fixed` that the user has just written, so that one that nothing reads is a mistake."""
     app: Application | None = None
     home: Home | None = None
     texts: dict[str, tuple[Text, Node | None]] = field(default_factory=dict)
@@ -128,11 +130,13 @@ class Compilation:
                 text, root = self.read(each[1:])
                 if root is not None and isinstance(root.value, dict):
                     self.fixed.update(plain(root))
+                    self.typed.update(root.value)
                 elif root is not None:
                     text.refuse("option", "A file of variables holds a mapping.", root)
             elif not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
                 self.options.refuse("option", f"`-e {each}` is neither key=value nor @file.")
             else:
+                self.typed.add(name)
                 try:
                     self.fixed[name] = scalar(value)
                 except PydanticCustomError:
@@ -357,7 +361,7 @@ class Compilation:
         if not scenarios and not self.problems() and (self.tags or self.skip_tags):
             self.options.refuse("tags", "The tags leave no step to run.")
         lines = [line for text, _ in self.texts.values() for line in text.lines]
-        for name in sorted(self.fixed) if not self.problems() else ():
+        for name in sorted(self.typed) if not self.problems() else ():
             if not any(re.search(rf"\b{re.escape(name)}\b", line) for line in lines):
                 known = f"Variables here: {', '.join(sorted(self.declared)) or 'none'}."
                 message = f"`-e {name}`: no file reads a variable of that name."

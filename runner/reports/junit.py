@@ -227,6 +227,8 @@ def _properties(run: Run, scenario: Scenario) -> Iterator[tuple[str, str]]:
     yield "ftrun", run.ftrun
     yield "seed", str(run.seed if scenario.seed is None else scenario.seed)
     yield "verdict", str(scenario.verdict)
+    if run.judged_by:
+        yield "judged by", run.judged_by
     if scenario.delay is not None:
         yield "delay", duration(scenario.delay)
     for each in _earlier(run, scenario):

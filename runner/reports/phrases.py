@@ -299,4 +299,5 @@ def say_run(run: Run) -> str:
     if again := len(run.scenarios) - len(last):
         said += f" {count(again, 'attempt')} came out unknown before."
     message = _sentence(run.message) if run.message and run.message not in said else ""
-    return " ".join(part for part in (message, said) if part)
+    judged = f"Judged again by {run.judged_by}." if run.judged_by else ""
+    return " ".join(part for part in (judged, message, said) if part)

@@ -37,6 +37,7 @@ def document(run: Run) -> dict[str, Any]:
         "scenarios": _plain(run.scenarios),
         "options": _plain(run.options),
         "repeated": _plain(run.repeated),
+        "judged_by": run.judged_by,
     }
 
 

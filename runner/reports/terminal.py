@@ -217,6 +217,8 @@ def recap(run: Run, report: str = "", style: Style | None = None) -> str:
     """Give the recap: verdicts, what failed, downtime by probe; `report` is where the page is."""
     style = style or Style()
     lines = ["", style.paint("strong", "RECAP")]
+    if run.judged_by:
+        lines.append(f"  judged again by {clean(run.judged_by)}")
     if run.message:
         lines.append(f"  {clean(run.message)}")
     for scenario in run.scenarios:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from runner.errors import FtrunError, Unreachable
-from runner.language.plan import Kind, Position
+from runner.language.plan import Kind, Position, Step
 from runner.language.refusal import mistake
 from runner.language.types import Duration, EndpointName, FaultName, Model, ProbeName, TemplateText
 from runner.steps.known import Known
@@ -200,7 +200,7 @@ async def run(arguments: Assert, stage: Stage) -> Json:
         AssertMark(
             scenario=stage.number,
             path=stage.path,
-            cases=tuple(_resolved(case, number, stage) for number, case in enumerate(arguments.cases)),
+            cases=tuple(_cases(arguments, stage)),
             observation=stage.scene.observation.seq if stage.scene.observation is not None else None,
             ray_state=await _ray_state(arguments.cases, stage),
             after_fault=after_fault,
@@ -226,41 +226,64 @@ class Refuted(FtrunError):
         self.verdicts = verdicts
 
 
-def _resolved(case: Case, number: int, stage: Stage) -> dict[str, Json]:
-    """Give a case as the journal holds it: faults as numbers, expressions with what they gave."""
+def _cases(arguments: Assert, stage: Stage) -> Iterator[dict[str, Json]]:
+    def fault(name: str) -> int | None:
+        found = stage.scene.fault(name)
+        return None if found is None else found.number
+
     assert stage.step is not None
-    position: Position = stage.step.positions.get(("cases", number), stage.step.position)
+    return resolved_cases(arguments, stage.step, fault, stage.variables)
+
+
+def resolved_cases(
+    arguments: Assert, step: Step, fault: Callable[[str], int | None], variables: Mapping[str, Json]
+) -> Iterator[dict[str, Json]]:
+    """Give the cases as the journal holds them: faults as numbers, expressions with what they gave.
+
+    `fault` gives the number of the last fault of a name, None where none was injected.
+    """
+    for number, case in enumerate(arguments.cases):
+        yield _resolved(case, number, step, fault, variables)
+
+
+def _resolved(
+    case: Case,
+    number: int,
+    step: Step,
+    fault: Callable[[str], int | None],
+    variables: Mapping[str, Json],
+) -> dict[str, Json]:
+    def numbered(name: str) -> int | str:
+        # Of one that was not injected nothing is known: it stands with its name.
+        found = fault(name)
+        return name if found is None else found
+
+    position: Position = step.positions.get(("cases", number), step.position)
     resolved = case.model_dump(mode="json", exclude_unset=True)
-    written = stage.step.raw.get("cases")
+    written = step.raw.get("cases")
     # As in the plan, where nothing is rendered yet, so that both have one name.
     resolved["name"] = case.name or title(written[number] if isinstance(written, list | tuple) else resolved)
     resolved |= {"file": position.file, "line": position.line}
     if case.during is not None:
-        resolved["during"] = {"fault": _number(case.during.fault, stage), "phase": case.during.phase}
+        resolved["during"] = {"fault": numbered(case.during.fault), "phase": case.during.phase}
     if case.recovery is not None:
         resolved["recovery"] = {
-            "fault": _number(case.recovery.fault, stage),
+            "fault": numbered(case.recovery.fault),
             "max": case.recovery.max,
             "phase": case.recovery.phase,
         }
     if case.same_identities is not None:
-        resolved["same_identities"] = _number(case.same_identities, stage)
+        resolved["same_identities"] = numbered(case.same_identities)
     if case.latency is not None:
         resolved["latency"] = case.latency.model_dump(mode="json")
     if case.that is not None:
         from runner.language.templates import evaluate
 
         try:
-            resolved["that"] = {"text": case.that, "value": evaluate(case.that, stage.variables)}
+            resolved["that"] = {"text": case.that, "value": evaluate(case.that, variables)}
         except FtrunError as error:
             resolved["that"] = {"text": case.that, "value": None, "why": error.message}
     return resolved
-
-
-def _number(name: str, stage: Stage) -> int | str:
-    """Give the number of a fault; its name where it was not injected, of which nothing is known then."""
-    fault = stage.scene.fault(name)
-    return name if fault is None else fault.number
 
 
 async def _ray_state(cases: Iterable[Case], stage: Stage) -> dict[str, Json] | None:

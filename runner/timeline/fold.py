@@ -189,7 +189,7 @@ class _Tale:
             start=self.began.t,
             end=self.end,
             judged=judged,
-            steps=tuple(self._steps()),
+            steps=tuple(self._steps(assertions)),
             probes=tuple(
                 run.Probe(
                     name=each.start.probe,
@@ -472,8 +472,9 @@ class _Tale:
 
     # Steps and assertions
 
-    def _steps(self) -> Iterator[run.Step]:
+    def _steps(self, assertions: Sequence[run.Assertion]) -> Iterator[run.Step]:
         """Give the steps as they went, in the order they began, then those that were never reached."""
+        false = {each.step for each in assertions if each.verdict is Verdict.FAIL}
         ends: dict[str, events.StepEnd] = {}
         for end in _all(self.own, events.StepEnd):
             ends[end.path] = end
@@ -484,6 +485,14 @@ class _Tale:
             ended = ends.get(step.path)
             state = self._state(ended) if ended else "cancelled"
             message = ended.message if ended else "It was under way when the journal ended."
+            if step.step == "assert" and state in ("ok", "failed") and not self._past(step.path):
+                # Judged by all that is known now; during the run less was.
+                state = "failed" if step.path in false else "ok"
+                message = "; ".join(
+                    f"{each.name}: {each.verdict}"
+                    for each in assertions
+                    if each.step == step.path and each.verdict is not Verdict.PASS
+                )
             verdict, known = waits.get(step.path, (Verdict.PASS, None))
             if state == "unmet" and any(f"{path}.".startswith(f"{step.path}.") for path in excuses):
                 state = "known"

@@ -413,3 +413,5 @@ class Run:
     options: Mapping[str, Json] = field(default_factory=dict)
     """What the command line chose, but for the files."""
     repeated: tuple[Repeated, ...] = ()
+    judged_by: str | None = None
+    """The file of other assertions by which it was judged again."""

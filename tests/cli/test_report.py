@@ -157,6 +157,67 @@ def test_report_dir_says_where_runs_are(tmp_path, capsys):
     assert made(folder)
 
 
+def test_output_says_where_the_reports_go(run, tmp_path, capsys):
+    assert main(["report", str(run), "--output", str(tmp_path / "a" / "b")]) == 0
+    assert set(made(tmp_path / "a" / "b")) == set(REPORTS)
+    assert not (run / "run.json").exists()
+
+
+SCENARIO = """\
+name: claims
+vars: {most: 1}
+steps:
+  - assert: [{name: claim, that: "most > 1"}]
+"""
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch) -> Path:
+    """A real run whose one claim fails, with a variable of the command line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims.yaml").write_text(SCENARIO)
+    (tmp_path / "fake.yaml").write_text("cluster: {kind: fake}\n")
+    assert main(["claims.yaml", "-i", "fake.yaml", "-e", "most=0"]) == 1
+    return (tmp_path / "reports" / "latest").resolve()
+
+
+def test_a_run_is_judged_again_by_other_assertions_beside_its_own_reports(stored, tmp_path, capsys):
+    first = made(stored)
+    (tmp_path / "other.yaml").write_text(SCENARIO.replace("most > 1", "most == 0"))
+    # The variable of the command line is taken from the journal.
+    assert main(["report", "latest", "--scenario", "other.yaml"]) == 0
+    other = stored.parent / f"{stored.name}-judged-by-other"
+    found = json.loads((other / "run.json").read_text(encoding="utf-8"))
+    assert (found["verdict"], found["judged_by"]) == ("pass", "other.yaml")
+    assert "judged again by other.yaml" in capsys.readouterr().out
+    again = made(other)
+    assert main(["report", "latest", "--scenario", "other.yaml"]) == 0
+    assert made(stored.parent / f"{stored.name}-judged-by-other-2") == again
+    assert made(stored) == first
+
+
+def test_it_goes_where_output_says_but_never_into_the_folder_of_a_run(stored, tmp_path, capsys):
+    assert main(["report", "latest", "--scenario", "claims.yaml", "--output", "here"]) == 1
+    assert set(made(tmp_path / "here")) == set(REPORTS)
+    assert main(["report", "latest", "--scenario", "claims.yaml", "--output", str(stored)]) == 4
+    assert "whose own reports would be overwritten" in capsys.readouterr().err
+
+
+def test_a_file_that_differs_in_more_is_refused_and_nothing_is_written(stored, tmp_path, capsys):
+    (tmp_path / "other.yaml").write_text(SCENARIO.replace("steps:", "steps:\n  - pause: 1s"))
+    assert main(["report", "latest", "--scenario", "other.yaml"]) == 4
+    told = capsys.readouterr().err
+    assert "other.yaml:4:5: error[differs]: Where this `pause` stands, the run had nothing more." in told
+    assert main(["report", "latest", "--scenario", "missing.yaml"]) == 4
+    assert not list(stored.parent.glob("*-judged-by-*"))
+
+
+def test_an_inventory_that_has_moved_is_named(stored, tmp_path, capsys):
+    (tmp_path / "fake.yaml").rename(tmp_path / "moved.yaml")
+    assert main(["report", "latest", "--scenario", "claims.yaml"]) == 4
+    assert main(["report", "latest", "--scenario", "claims.yaml", "-i", "moved.yaml"]) == 1
+
+
 def test_the_exit_code_is_that_of_the_run(tmp_path):
     folder = record(tmp_path / "failed", limit=0.5)
     assert main(["report", str(folder)]) == 1
