@@ -395,10 +395,14 @@ def path(
     edges = {start, end}
     for nth in counted:
         edges |= {edge for edge in (found[nth].start, over[nth]) if start < edge < end}
+    waiting = sorted(counted, key=lambda nth: over[nth])
+    covering: set[int] = set()
     segments: list[tuple[int, float, float]] = []
     thread = ""
     for late, early in pairwise(sorted(edges, reverse=True)):
-        covering = [nth for nth in counted if found[nth].start <= early and over[nth] >= late]
+        while waiting and over[waiting[-1]] >= late:
+            covering.add(waiting.pop())
+        covering = {nth for nth in covering if found[nth].start <= early}
         if not covering:
             continue
 

@@ -391,6 +391,11 @@ class _Target:
     head: bool = False
     controller: bool = False
 
+    @property
+    def beside(self) -> bool:
+        """Whether it is nothing that Ray knows, such as Redis: whatever goes wrong then may be due to it."""
+        return not (self.nodes or self.actors or self.replicas or self.proxies)
+
 
 def _target(injury: Injury, observed: Sequence[Observed]) -> _Target:
     """Find the ids of what was hit, and of what stood on it, in the last documents before the fault."""
@@ -477,9 +482,11 @@ def _heard(
             continue
         wrong = False
         if (ids := _WRONG.get(event.event)) is not None:
-            wrong = str(event.data.get(_ABOUT[ids])) in getattr(target, ids) and not (own and ids == "actors")
+            known = getattr(target, ids)
+            wrong = target.beside or str(event.data.get(_ABOUT[ids])) in known
+            wrong = wrong and not (own and ids == "actors")
         elif event.event == "gcs_lost":
-            wrong = target.head
+            wrong = target.head or target.beside
         if wrong and not (event.source == "raylet" and event.slot in target.slots):
             earliest = max(injected, event.at - float(event.data.get("within", 0.0)))
             of = f"{event.source} of {event.slot}: " if event.source == "raylet" else ""

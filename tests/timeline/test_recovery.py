@@ -154,6 +154,20 @@ def test_what_is_about_others_or_said_by_the_target_or_by_ftrun_is_no_detection(
     assert measured.interval == Interval(190.0, float("inf"))
 
 
+def test_where_something_beside_ray_was_hit_whatever_goes_wrong_counts():
+    redis = {"slot": "redis", "role": "redis"}
+    events = (
+        LOGS,
+        said(14, "raylet", "worker-2", "gcs_lost"),
+        said(20, "gcs", "head", "node_dead", node_id=TWO),
+    )
+    assert after(phase("detection", injury(10.0, redis), events=events, observed=(BEFORE,))) == (
+        4.0,
+        4.0,
+        4.0,
+    )
+
+
 def test_that_ray_knows_of_its_own_kill_is_no_detection():
     dead = but(actors=[actor("actor-r1", "replica", "SERVE_REPLICA::app#Model#r1", ONE, "DEAD")])
     events = (

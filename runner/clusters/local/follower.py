@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -78,7 +78,8 @@ class Follower:
         self._roots = {slot: runtime / node_folder(slot) for slot in slots}
         self._say = say
         self._wanted: dict[str, list[re.Pattern[str]]] = {source: [] for source in logs.FILES}
-        self._files: dict[str, _File] = {}
+        self._files: dict[int, _File] = {}
+        """By inode: a log that is rotated goes on under another name."""
         self._folders: dict[str, int] = {}
         """When each folder last changed, as far as it was listed."""
         self._looked = -math.inf
@@ -112,23 +113,27 @@ class Follower:
             for pattern in patterns:
                 inner, _, name = pattern.rpartition("/")
                 place = os.path.join(folder, "logs", inner)
-                for path in self._new(place, source, wall):
-                    if fnmatch(os.path.basename(path), name):
-                        self._files[path] = _File(source, slot, path, self._looked)
+                for entry in self._listed(place, source, wall):
+                    if not fnmatch(entry.name, name):
+                        continue
+                    known = self._files.setdefault(
+                        entry.inode(), _File(source, slot, entry.path, self._looked)
+                    )
+                    known.path = entry.path
 
-    def _new(self, place: str, source: str, wall: float) -> Iterator[str]:
-        """Give the files of a folder that were not there when it was listed last."""
+    def _listed(self, place: str, source: str, wall: float) -> list[os.DirEntry[str]]:
+        """Give what a folder holds, if that has changed since it was listed last."""
         try:
             changed = os.stat(place).st_mtime_ns
             key = f"{source} {place}"
             if self._folders.get(key) == changed:
-                return
+                return []
             if wall - changed / 1e9 > SETTLED:
                 self._folders[key] = changed
             with os.scandir(place) as entries:
-                yield from [each.path for each in entries if each.path not in self._files]
+                return list(entries)
         except OSError:
-            return  # a session that has no logs yet, or none any more
+            return []  # a session that has no logs yet, or none any more
 
     def _grow(self, file: _File, now: float, wall: float) -> None:
         """Read one piece of what was appended to a file."""

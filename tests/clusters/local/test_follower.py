@@ -185,6 +185,21 @@ def test_a_log_that_outruns_its_reader_is_skipped_to_its_end_and_that_is_said(se
     assert second[4]["event"] == "node_registered"
 
 
+def test_a_log_that_is_rotated_is_not_read_twice(session, following, told):
+    path = session / "gcs_server.out"
+    append(path, gcs(9.9, REGISTERED))
+    look(following, 10.0)
+    path.rename(session / "gcs_server.1.out")
+    append(session / "gcs_server.1.out", gcs(10.1, "GcsServer server started, listening on port 6400."))
+    append(path, gcs(10.15, REGISTERED))
+    look(following, 10.2)
+    assert [(data["event"], round(at, 1)) for *_, at, data in told.take()] == [
+        ("node_registered", 9.9),
+        ("gcs_started", 10.1),
+        ("node_registered", 10.2),
+    ]
+
+
 def test_a_look_reads_a_bounded_piece(session, following, told):
     path = session / "gcs_server.out"
     noise = gcs(9.9, "y" * 900)
