@@ -29,14 +29,11 @@ def availability(
     length = end - start
     sizes = [size for size in SIZES if size < length] + ([length] if length > 0 else [])
     least, most = (_union(each, scope) for each in (certain, possible))
-    return tuple(sizes), tuple(
-        (_up(_most_within(most, scope, size), size), _up(_most_within(least, scope, size), size))
-        for size in sizes
-    )
-
-
-def _up(down: float, size: float) -> float:
-    return min(1.0, max(0.0, 1.0 - down / size))
+    worst = []
+    for size in sizes:
+        lo, hi = (min(1.0, max(0.0, 1.0 - _most_within(each, scope, size) / size)) for each in (most, least))
+        worst.append((min(lo, hi), hi))  # the last digits may differ
+    return tuple(sizes), tuple(worst)
 
 
 def _union(stretches: Stretches, scope: tuple[float, float]) -> Seconds:
@@ -54,13 +51,12 @@ def _union(stretches: Stretches, scope: tuple[float, float]) -> Seconds:
 def _most_within(down: Seconds, scope: tuple[float, float], size: float) -> float:
     """Give the most down time that a window of a size, within the scope, can hold.
 
-    It grows and shrinks linearly as the window moves, so it is greatest where an edge of the window meets one
-    of the down time, or of the scope.
+    Such a window begins with a down stretch, or ends with the scope: from anywhere else it can be moved, and
+    holds no less.
     """
     if not len(down):
         return 0.0
-    edges = np.concatenate((down[:, 0], down[:, 1], scope))
-    starts = np.clip(np.concatenate((edges, edges - size)), scope[0], scope[1] - size)
+    starts = np.minimum(down[:, 0], scope[1] - size)
     return float(np.max(_before(down, starts + size) - _before(down, starts)))
 
 

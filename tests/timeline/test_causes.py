@@ -90,6 +90,16 @@ def test_a_replica_that_a_new_controller_finds_alive_constructs_nothing():
     ]
 
 
+def test_a_replica_that_is_only_configured_anew_constructs_nothing():
+    started = {**REPLICA, "seconds": 15.0, "construct": 10.0, "node_id": ONE}
+    every = drawn(
+        said(2, "controller", "head", "replica_starting", **REPLICA),
+        said(17, "controller", "head", "replica_started", **started),
+        said(40, "controller", "head", "replica_started", **started),
+    )
+    assert [bar[2:] for bar in found(every) if bar[0] == "replica constructing"] == [(7.0, 17)]
+
+
 def test_strikes_are_counted_up_to_what_it_takes():
     every = drawn(
         *(said(at, "controller", "head", "proxy_check_failed", node_id=ONE) for at in (5, 15, 25)),

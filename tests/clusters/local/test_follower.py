@@ -212,6 +212,15 @@ def test_a_look_reads_a_bounded_piece(session, following, told):
     assert at == pytest.approx(9.95, abs=0.002)
 
 
+def test_a_file_that_comes_within_the_same_tick_of_the_clock_is_found(session, following, told):
+    os.utime(session, (EPOCH + 10, EPOCH + 10))
+    look(following, 10.1)
+    append(session / "gcs_server.out", gcs(10.15, REGISTERED))
+    os.utime(session, (EPOCH + 10, EPOCH + 10))
+    look(following, 10.3)
+    assert len(told.take()) == 1
+
+
 def test_a_folder_that_goes_away_hurts_nobody(session, following, told):
     path = session / "gcs_server.out"
     append(path, gcs(9.9, REGISTERED))
