@@ -187,6 +187,7 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(each.text)
     (tmp_path / "inventory.yaml").write_text(INVENTORY)
+    (tmp_path / "count_files.py").write_text("print(0)\n")
     return tmp_path
 
 

@@ -8,7 +8,7 @@ CLOCK_MONOTONIC (absolute: the engine subtracts the run's zero).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -286,8 +286,8 @@ class Cluster(Protocol):
         """Give the undo that removes whatever `start` is about to make; it is journalled before `start`."""
         ...
 
-    async def logs(self, directory: Path) -> None:
-        """Copy the logs worth keeping into `directory`."""
+    async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
+        """Copy the logs worth keeping into `directory`; of these slots alone, where some are named."""
         ...
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from runner.clusters.contract import Facts
 from runner.errors import Problem
 from runner.language.plan import Block, Inventory, Node, Plan, Position, Scenario, Step
 from runner.steps.catalogue import catalogue
-from runner.steps.exec import Exec
+from runner.steps.exec import Way
 from runner.steps.http import Http
 
 
@@ -44,7 +44,7 @@ def steps(nodes: Sequence[Node]) -> Iterator[Step]:
 
 
 def _step(step: Step, inventory: Inventory, facts: Facts) -> Iterator[tuple[str, str, str | None]]:
-    if step.kind == "exec" and "exec" not in inventory.allow:
+    if step.kind in ("exec", "script") and "exec" not in inventory.allow:
         message = f"The inventory {inventory.name} does not allow scenarios to run commands."
         yield "not-allowed", message, "Write `allow: [exec]` into it, if you trust the scenario."
         return
@@ -58,7 +58,7 @@ def _step(step: Step, inventory: Inventory, facts: Facts) -> Iterator[tuple[str,
         hint = f"It can do: {can}. Choose another inventory with -i"
         hint += f", or write `requires: [{lacks[0]}]` to have the scenario skipped here."
         yield "cannot", message, hint
-    if isinstance(step.arguments, Exec) and step.arguments.where != "here" and facts.endpoints:
+    if isinstance(step.arguments, Way) and step.arguments.where != "here" and facts.endpoints:
         slots = [endpoint.slot for endpoint in facts.endpoints]
         if step.arguments.where not in slots:
             message = f'There is no node "{step.arguments.where}".'

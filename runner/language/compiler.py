@@ -40,6 +40,8 @@ from runner.language.variables import Variables
 
 LATER = ("steps", "vars")
 """Keys of a scenario that are not rendered with the rest of it."""
+LONGEST_SCRIPT = 100_000
+"""Bytes: it is handed to its interpreter as one argument, of which Linux takes 128 KiB."""
 
 
 def compile_files(
@@ -67,8 +69,9 @@ def compile_files(
     `path` is asked for in every probe, `repeat` is how often every scenario runs. `tags` and `skip_tags`
     choose steps, which inherit the tags of their blocks and scenario. Raises InvalidInput with all problems.
     """
+    reading = Remembering(source)
     compilation = Compilation(
-        source, catalogue, clusters, tags=tags, skip_tags=skip_tags, path=path, repeat=repeat
+        reading, catalogue, clusters, tags=tags, skip_tags=skip_tags, path=path, repeat=repeat
     )
     compilation.take_variables(extra_vars)
     compilation.take_application(app)
@@ -79,7 +82,20 @@ def compile_files(
     if problems:
         raise InvalidInput(problems)
     assert compilation.home is not None
-    return Plan(tuple(scenarios), compilation.home.inventory, seed, compilation.fixed)
+    return Plan(tuple(scenarios), compilation.home.inventory, seed, compilation.fixed, reading.known)
+
+
+@dataclass(slots=True)
+class Remembering:
+    """A Source that knows afterwards what was read."""
+
+    source: Source
+    known: dict[str, bytes] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes:
+        """Read as the source does."""
+        self.known[path] = self.source.read(path)
+        return self.known[path]
 
 
 @dataclass(slots=True)
@@ -265,6 +281,7 @@ class Compilation:
             cluster=said.cluster,
             app=app,
             apps=apps,
+            scripts=self._scripts(nodes, folder),
             probes=self._probes(said, settled, text),
             vars=variables.static,
             steps=nodes,
@@ -329,22 +346,47 @@ class Compilation:
     ) -> dict[str, Application]:
         """Read the applications that deploy steps name; their paths begin at the scenario's folder."""
         found: dict[str, Application] = {}
-        for step in walk(nodes):
-            if step.kind != "deploy":
-                continue
-            names = getattr(step.arguments, "app", None) if step.arguments else step.raw.get("app")
-            for index, name in enumerate(names if isinstance(names, list | tuple) else [names]):
-                at = step.positions.get(("app", index)) or step.positions.get(("app",), step.position)
-                if is_template(name):
-                    # Its file is read now, so that nothing missing is found out with a cluster half set up.
-                    message = "Which application a step deploys has to be known before the run."
-                    self.read(at.file)[0].refuse("application", message, (at.line, at.column))
-                elif isinstance(name, str) and name not in found:
-                    path = os.path.join(folder, name)
-                    made = self.application(path, variables, self.read(at.file)[0], (at.line, at.column))
-                    if made is not None:
-                        found[name] = made
+        for name, text, place in self._named(nodes, "deploy", "app"):
+            if name not in found:
+                made = self.application(os.path.join(folder, name), variables, text, place)
+                if made is not None:
+                    found[name] = made
         return found
+
+    def _scripts(self, nodes: Sequence[PlanNode], folder: str) -> dict[str, str]:
+        """Read the scripts that steps run; their paths begin at the scenario's folder."""
+        found: dict[str, str] = {}
+        for name, text, place in self._named(nodes, "script", "file"):
+            path = os.path.join(folder, name)
+            try:
+                raw = self.source.read(path)
+                found[name] = raw.decode()
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                text.refuse("file", f"{path}: The script cannot be read: {why}.", place)
+                continue
+            if len(raw) > LONGEST_SCRIPT:
+                text.refuse("too-large", f"{path}: A script has at most {LONGEST_SCRIPT} bytes.", place)
+        return found
+
+    def _named(
+        self, nodes: Sequence[PlanNode], kind: str, key: str
+    ) -> Iterator[tuple[str, Text, tuple[int, int]]]:
+        """Give the files that steps of a kind name, and where; they are read before the run.
+
+        So nothing missing is found out with a cluster half set up.
+        """
+        for step in walk(nodes):
+            if step.kind != kind:
+                continue
+            names = getattr(step.arguments, key, None) if step.arguments else step.raw.get(key)
+            for index, name in enumerate(names if isinstance(names, list | tuple) else [names]):
+                at = step.positions.get((key, index)) or step.positions.get((key,), step.position)
+                text, place = self.read(at.file)[0], (at.line, at.column)
+                if is_template(name):
+                    text.refuse("template", f"The `{key}` of `{kind}` has to be known before the run.", place)
+                elif isinstance(name, str):
+                    yield name, text, place
 
     def check_whole(self, scenarios: Sequence[Scenario]) -> None:
         """Find what is wrong with all the scenarios taken together."""

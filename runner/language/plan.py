@@ -201,6 +201,8 @@ class Scenario:
     app: Application | None
     apps: Mapping[str, Application]
     """Other applications that steps deploy, by the text that names them."""
+    scripts: Mapping[str, str]
+    """What the scripts hold that steps run, by the text that names them."""
     probes: Mapping[str, ProbeSpec]
     vars: Mapping[str, Json]
     steps: tuple[Node, ...]
@@ -235,3 +237,5 @@ class Plan:
     seed: int
     variables: Mapping[str, Json] = field(default_factory=dict)
     """Those of the command line, which win over all others."""
+    sources: Mapping[str, bytes] = field(default_factory=dict)
+    """What every file held that it was compiled from, by the path it was read at."""

@@ -31,6 +31,8 @@ MODULES: Mapping[str, str] = {
     "http": "runner.steps.http",
     "set": "runner.steps.set",
     "scale": "runner.steps.scale",
+    "collect": "runner.steps.collect",
+    "script": "runner.steps.script",
     "heal": "runner.steps.heal",
     "kill": "runner.faults.kill",
     "partition": "runner.faults.partition",

@@ -12,7 +12,7 @@ from runner.errors import FtrunError, Unmet, Unreachable
 from runner.language.plan import Application, Kind
 from runner.language.types import Duration, Model
 from runner.steps import recovery
-from runner.steps.stage import TICK, Json, Stage
+from runner.steps.stage import TICK, Check, Json, Stage
 
 if TYPE_CHECKING:
     from runner.steps.scene import Document
@@ -60,15 +60,25 @@ Options = Mapping[str, Mapping[str, Any]]
 
 async def run(arguments: Deploy, stage: Stage) -> Json:
     """Hand Serve the configuration, and wait until what was asked for is seen."""
-    return await update(arguments, stage)
-
-
-async def update(arguments: Deploy, stage: Stage, *, only: str | None = None) -> Json:
-    """Deploy; options are for the deployments of one application (`only`), else for those of all."""
     applications = _chosen(arguments, stage)
     if arguments.set:
-        document = await _document(stage)
-        applications = merged(applications, arguments.set, document, only=only)
+        applications = merged(applications, arguments.set, await deployments(stage))
+    return await hand_in(applications, stage, arguments.set, wait=arguments.wait, expect=arguments.expect)
+
+
+async def hand_in(
+    applications: tuple[Application, ...],
+    stage: Stage,
+    options: Options,
+    *,
+    wait: float | None,
+    expect: str = "RUNNING",
+    only: str | None = None,
+) -> Json:
+    """Give Serve these applications, and wait until they are seen so.
+
+    The options are merged into them already, or into `only` one of them.
+    """
     before = _deployed(stage.scene.known("applications"))
     try:
         await stage.cluster.deploy(applications)
@@ -77,8 +87,13 @@ async def update(arguments: Deploy, stage: Stage, *, only: str | None = None) ->
     stage.scene.applications = applications
     stage.scene.deployed = stage.journal.now()
     stage.scene.floor = max(stage.scene.floor, stage.scene.deployed)
-    if arguments.wait is not None:
-        await _seen(applications, arguments, before, stage)
+    if wait is not None:
+        names = [each.name for each in applications]
+        waited = f"{', '.join(names)} {expect}" + (" with all replicas" if expect == "RUNNING" else "")
+        check = _check(
+            names, {each: options for each in names if only in (None, each)}, expect, before, stage
+        )
+        await stage.until(check, timeout=wait, waited=waited, tick=10 * TICK)
     return {"applications": [each.name for each in applications]}
 
 
@@ -94,7 +109,7 @@ def _chosen(arguments: Deploy, stage: Stage) -> tuple[Application, ...]:
     return (stage.scenario.app,)
 
 
-async def _document(stage: Stage) -> Document:
+async def deployments(stage: Stage) -> Document:
     """Give the last state document since the last deployment that knows the deployments of what runs.
 
     What a fault did meanwhile changes no name, and an update has to fail where nobody takes it, not here.
@@ -156,13 +171,12 @@ def _given(application: Application, wanted: Options) -> Application:
     return replace(application, config={**application.config, "deployments": list(config.values())})
 
 
-def unseen(document: Document, applications: tuple[Application, ...], options: Options) -> str | None:
-    """Say which of the options the state document does not show yet."""
-    ours = {each.name for each in applications}
+def unseen(document: Document, options: Mapping[str, Options]) -> str | None:
+    """Say which of the options, by application, the state document does not show yet."""
     for row in document["deployments"]:
         shown = {"num_replicas": row.get("target_replicas")} | dict(row.get("options") or {})
-        for name, value in _wanted(options, row["name"]).items():
-            if row["app"] in ours and not _shows(shown.get(name), value):
+        for name, value in _wanted(options.get(row["app"], {}), row["name"]).items():
+            if not _shows(shown.get(name), value):
                 return f"{row['name']} has {name} = {shown.get(name)!r}, not {value!r}"
     return None
 
@@ -208,15 +222,17 @@ def _deployed(document: Document | None) -> dict[str, float | None]:
     return {row["name"]: row.get("last_deployed") for row in rows}
 
 
-async def _seen(
-    applications: tuple[Application, ...],
-    arguments: Deploy,
+def _check(
+    names: list[str],
+    options: Mapping[str, Options],
+    expect: str,
     before: Mapping[str, float | None],
     stage: Stage,
-) -> None:
-    """Wait until the applications have the expected status, and with RUNNING all that goes with it."""
-    names = [each.name for each in applications]
-    running = arguments.expect == "RUNNING"
+) -> Check:
+    """Make the check that the applications have the status, and with RUNNING all that goes with it.
+
+    `options` are by application, `before` says when Serve was given each before now.
+    """
 
     async def check() -> str | None:
         document = stage.scene.fresh
@@ -228,21 +244,19 @@ async def _seen(
             # What became of an earlier deployment says nothing of this one.
             if name in names and at is not None and at == before.get(name):
                 return f"Serve has not begun to deploy {name}"
-        if not running:
-            return recovery.applications(document, arguments.expect, names)
+        if expect != "RUNNING":
+            return recovery.applications(document, expect, names)
         if why := hopeless(document, names):
             raise Unmet(why)
         return (
-            unseen(document, applications, arguments.set)
+            unseen(document, options)
             or recovery.applications(document, "RUNNING", names)
             or recovery.replicas(document)
             or proxies(document)
             or await _serving(stage)
         )
 
-    assert arguments.wait is not None
-    waited = f"{', '.join(names)} {arguments.expect}" + (" with all replicas" if running else "")
-    await stage.until(check, timeout=arguments.wait, waited=waited, tick=10 * TICK)
+    return check
 
 
 async def _serving(stage: Stage) -> str | None:

@@ -10,15 +10,20 @@ from runner.language.types import Duration, Model
 from runner.steps.stage import Json, Stage
 
 
-class Exec(Model):
-    """Run a command; its exit code, stdout and stderr are what `register` holds."""
+class Way(Model):
+    """Where something runs, for how long, and which exit codes are right."""
 
-    command: str | tuple[str, ...] = Field(description="A line for the shell, or a list of words.")
     where: str = Field(
         default="here", description="`here`, next to ftrun, or a node's slot such as `worker-1`."
     )
     timeout: Duration = 60.0
     exit_codes: tuple[int, ...] = Field(default=(0,), description="Exit codes that are right.")
+
+
+class Exec(Way):
+    """Run a command; its exit code, stdout and stderr are what `register` holds."""
+
+    command: str | tuple[str, ...] = Field(description="A line for the shell, or a list of words.")
 
 
 KIND = Kind(
@@ -31,13 +36,18 @@ KIND = Kind(
 
 async def run(arguments: Exec, stage: Stage) -> Json:
     """Run the command; raises FtrunError where its exit code is a wrong one."""
+    return await execute(arguments.command, arguments, stage)
+
+
+async def execute(command: tuple[str, ...] | str, way: Way, stage: Stage) -> Json:
+    """Run a command as an exec or another step says; raises as `run` does."""
     if "exec" not in stage.inventory.allow:
         raise FtrunError(
             "The inventory does not allow scenarios to run commands.",
             help="Write `allow: [exec]` into the inventory, if you trust the scenario.",
         )
-    completed = await stage.cluster.exec(arguments.command, where=arguments.where, timeout=arguments.timeout)
-    if completed.exit_code not in arguments.exit_codes:
+    completed = await stage.cluster.exec(command, where=way.where, timeout=way.timeout)
+    if completed.exit_code not in way.exit_codes:
         said = (completed.stderr or completed.stdout).strip()[-2000:]
         raise FtrunError(
             f"The command ended with exit code {completed.exit_code}." + (f"\n{said}" if said else "")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from runner.errors import FtrunError
 from runner.language.plan import Kind
 from runner.language.types import Duration, Model
-from runner.steps.deploy import Deploy, update
+from runner.steps.deploy import deployments, hand_in, merged
 from runner.steps.stage import Json, Stage
 
 
@@ -24,5 +25,11 @@ KIND = Kind("scale", Scale, needs=lambda _arguments: ("deploy",))
 
 async def run(arguments: Scale, stage: Stage) -> Json:
     """Deploy what runs with another number of replicas."""
+    running = stage.scene.applications
+    if not running:
+        raise FtrunError(
+            "Nothing is deployed whose replicas could be scaled.", help="Write `deploy:` before."
+        )
     wanted = {arguments.deployment: {"num_replicas": arguments.replicas}}
-    return await update(Deploy(set=wanted, wait=arguments.wait), stage, only=arguments.app)
+    applications = merged(running, wanted, await deployments(stage), only=arguments.app)
+    return await hand_in(applications, stage, wanted, wait=arguments.wait, only=arguments.app)

@@ -701,4 +701,4 @@ def test_what_a_scenario_requires_reaches_the_plan():
 
 def test_an_application_known_only_during_the_run_is_refused():
     text = steps("- exec: ls\n  register: found\n- deploy: {app: '{{ found.stdout }}'}")
-    assert where(problem(text))[3] == "application"
+    assert where(problem(text))[3] == "template"

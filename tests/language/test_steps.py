@@ -92,7 +92,26 @@ class TestDeploy:
 
     def test_which_it_is_has_to_be_known(self):
         found = problem(steps("- {log: x, register: r}\n- deploy: {app: ['{{ r }}']}"), self.APPS)
-        assert where(found) == ("s.yaml", 5, 20, "application")
+        assert where(found) == ("s.yaml", 5, 20, "template")
+
+
+class TestScript:
+    def test_its_text_is_read_before_the_run(self):
+        plan = compiled(steps("- script: x.py\n- script: {file: y.sh}"), {"x.py": "1", "y.sh": "ls"})
+        assert plan.scenarios[0].scripts == {"x.py": "1", "y.sh": "ls"}
+        assert set(plan.sources) == {"s.yaml", "i.yaml", "x.py", "y.sh"}
+
+    @pytest.mark.parametrize(
+        ("step", "files", "code"),
+        [
+            ("- script: x.py", {}, "file"),
+            ("- script: x.py", {"x.py": "x" * 100_001}, "too-large"),
+            ("- script: x.rb", {"x.rb": ""}, "value"),
+            ("- {log: x, register: r}\n- script: '{{ r }}.py'", {}, "template"),
+        ],
+    )
+    def test_one_that_cannot_be_run_is_refused(self, step, files, code):
+        assert problem(steps(step), files).code == code
 
 
 class TestHttp:

@@ -65,12 +65,12 @@ def test_a_deployment_that_nobody_knows_is_a_sentence() -> None:
 
 
 def test_options_count_once_they_are_seen() -> None:
-    assert unseen(DOCUMENT, (APP,), {"A": {"max_ongoing_requests": 5}}) is None
+    assert unseen(DOCUMENT, {"app": {"A": {"max_ongoing_requests": 5}}}) is None
     assert (
-        unseen(DOCUMENT, (APP,), {"A": {"max_ongoing_requests": 7}})
+        unseen(DOCUMENT, {"app": {"A": {"max_ongoing_requests": 7}}})
         == "A has max_ongoing_requests = 5, not 7"
     )
-    assert unseen(DOCUMENT, (APP,), {"*": {"num_replicas": 2}}) == "B has num_replicas = 1, not 2"
+    assert unseen(DOCUMENT, {"app": {"*": {"num_replicas": 2}}}) == "B has num_replicas = 1, not 2"
 
 
 def test_what_serve_completes_or_resolves_is_seen_as_asked_for() -> None:
@@ -79,9 +79,11 @@ def test_what_serve_completes_or_resolves_is_seen_as_asked_for() -> None:
         "options": {"autoscaling_config": {"min_replicas": 1, "upscale": 3.0}},
     }
     document = {**DOCUMENT, "deployments": [row]}
-    assert unseen(document, (APP,), {"A": {"autoscaling_config": {"min_replicas": 1}}}) is None
-    assert "min_replicas" in str(unseen(document, (APP,), {"A": {"autoscaling_config": {"min_replicas": 2}}}))
-    assert unseen(document, (APP,), {"A": {"num_replicas": "auto"}}) is None
+    assert unseen(document, {"app": {"A": {"autoscaling_config": {"min_replicas": 1}}}}) is None
+    assert "min_replicas" in str(
+        unseen(document, {"app": {"A": {"autoscaling_config": {"min_replicas": 2}}}})
+    )
+    assert unseen(document, {"app": {"A": {"num_replicas": "auto"}}}) is None
 
 
 def test_a_failed_deployment_or_replicas_that_fit_nowhere_end_the_wait() -> None:
@@ -202,6 +204,7 @@ async def test_several_applications_are_deployed_at_once_and_scaled_each(tmp_pat
             - deploy: {app: [app.yaml, other.yaml]}
               register: both
             - scale: {deployment: D, replicas: 3, app: other, wait: null}
+            - scale: {deployment: D, replicas: 2, app: app, wait: 60s}
             - wait_for: {state: "$.deployments[?(@.app=='other')].target_replicas", equals: 3}
             - assert:
                 - {that: "both.applications == ['app', 'other']"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,7 +252,7 @@ class External:
         assert process.stdout is not None
         return Lines(process.stdout, process.stdin, ended)
 
-    async def logs(self, directory: Path) -> None:
+    async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """Nothing to copy: the logs of what stands behind the endpoints are their owner's."""
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -324,7 +324,7 @@ class Fake:
         self._probers.append(prober)
         return prober
 
-    async def logs(self, directory: Path) -> None:
+    async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """There are none."""
 
     async def close(self) -> None:

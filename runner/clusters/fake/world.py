@@ -41,6 +41,8 @@ class Replica:
     number: int
     ready: float
     """When the first one runs."""
+    place: int
+    """Its number among all there ever were."""
     kills: list[Interval] = field(default_factory=list)
 
 
@@ -79,6 +81,8 @@ class World:
     replicas: list[Replica] = field(default_factory=list)
     redis: list[Interval] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+    placed: int = 0
+    """How many replicas there ever were."""
 
     def __post_init__(self) -> None:
         slots = ["head", *(f"worker-{n}" for n in range(1, self.settings.workers + 1))]
@@ -94,24 +98,31 @@ class World:
         kept = {application.name for application in applications}
         self.applications = {name: each for name, each in self.applications.items() if name in kept}
         self.replicas = [replica for replica in self.replicas if replica.app in kept]
-        places = [slot for slot in self.nodes if slot != "head"] or ["head"]
         for application in applications:
-            fresh = application.name not in self.applications
-            if not fresh and self.applications[application.name].application.config == application.config:
-                self.applications[application.name].handed = at
+            known = self.applications.get(application.name)
+            if known is not None and known.application.config == application.config:
+                known.handed = at
                 continue
             self.applications[application.name] = Deployed(application, at, at)
-            for deployment in self.deployments(application) if fresh else ():
-                self.replicas += [
-                    Replica(
-                        application.name,
-                        deployment["name"],
-                        places[number % len(places)],
-                        number,
-                        at + self.settings.deploy_delay,
-                    )
-                    for number in range(deployment["target_replicas"])
-                ]
+            if known is None or not self.broken(application):
+                for deployment in self.deployments(application):
+                    self._scale(application.name, deployment["name"], deployment["target_replicas"], at)
+
+    def _scale(self, app: str, deployment: str, count: int, at: float) -> None:
+        """Start the replicas that are missing, and drop those that are too many."""
+        ours = [each for each in self.replicas if (each.app, each.deployment) == (app, deployment)]
+        self.replicas = [each for each in self.replicas if each not in ours or each.number < count]
+        slots = [slot for slot in self.nodes if slot != "head"] or ["head"]
+        for number in range(len(ours), count):
+            ready = at + self.settings.deploy_delay
+            slot = slots[number % len(slots)]
+            self.replicas.append(Replica(app, deployment, slot, number, ready, self.placed))
+            self.placed += 1
+
+    @staticmethod
+    def broken(application: Application) -> bool:
+        """Tell whether an application cannot be deployed: its module is called so."""
+        return str(application.config.get("import_path", "")).startswith("broken")
 
     def deployments(self, application: Application) -> list[dict[str, Json]]:
         """Give name, number of replicas and options of each of an application's deployments."""
@@ -140,8 +151,7 @@ class World:
 
     def pid(self, replica: Replica, at: float) -> int:
         """Give a replica's process id, which differs after each death."""
-        place = self.replicas.index(replica)
-        return 1000 + 100 * place + deaths(self.outages(replica), at)
+        return 1000 + 100 * replica.place + deaths(self.outages(replica), at)
 
     def break_node(self, slot: str, at: float, *, stays: bool = False) -> None:
         """Let a node die, and come back unless it `stays` away.
@@ -306,9 +316,8 @@ class World:
         """Give an application's row; one whose module is called `broken` cannot be deployed."""
         deployed = self.applications[name]
         settled = at >= deployed.at + self.settings.deploy_delay
-        broken = str(deployed.application.config.get("import_path", "")).startswith("broken")
         status = "DEPLOYING" if not settled else "RUNNING" if self._whole(name, at) else "UNHEALTHY"
-        if settled and broken:
+        if settled and self.broken(deployed.application):
             status = "DEPLOY_FAILED"
         return {
             "name": name,

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -275,7 +275,10 @@ class LocalCluster:
             host=nodes.proxy_host(ground.spread),
             port=ground.spread.http_ports["head"],
         )
-        answer = await self.wire.ask("submit", body=body.decode(), timeout=130)
+        try:
+            answer = await self.wire.ask("submit", body=body.decode(), timeout=130)
+        except ClusterError as error:
+            raise Unreachable(f"The head does not answer: {error.message}") from error
         dashboard.accepted(answer["status"], answer["body"])
 
     async def exec(
@@ -455,9 +458,9 @@ class LocalCluster:
 
         return Lines(reader, writer, ended)
 
-    async def logs(self, directory: Path) -> None:
+    async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """Copy the ends of the logs of units, GCS, raylets, dashboard and Serve into `directory`."""
-        await asyncio.to_thread(files.copy_logs, Path(self.runtime), directory)
+        await asyncio.to_thread(files.copy_logs, Path(self.runtime), directory, slots)
 
 
 def _place(url: str) -> tuple[str, int]:

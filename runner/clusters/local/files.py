@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from runner.errors import ClusterError
@@ -60,12 +60,22 @@ def explain(runtime: Path, slot: str) -> str:
     return said
 
 
-def copy_logs(runtime: Path, directory: Path, *, most: int = 2_000_000) -> None:
-    """Copy the logs of units, GCS, raylets, dashboard and Serve, the last `most` bytes of each."""
-    wanted = {path: path.name for path in sorted((runtime / "logs").glob("*.log"))}
+def copy_logs(
+    runtime: Path, directory: Path, slots: Collection[str] | None = None, *, most: int = 2_000_000
+) -> None:
+    """Copy the logs of units, GCS, raylets, dashboard and Serve, the last `most` bytes of each.
+
+    Where `slots` are named, only theirs.
+    """
+    wanted = {
+        path: path.name
+        for path in sorted((runtime / "logs").glob("*.log"))
+        if slots is None or path.stem in slots
+    }
+    folders = None if slots is None else {node_folder(slot) for slot in slots}
     patterns = ("gcs_server*", "raylet*", "dashboard.*", "dashboard_agent.*", "serve/*.log")
     for session in sorted(runtime.glob("*/session_*")):
-        if session.is_symlink():
+        if session.is_symlink() or (folders is not None and session.parent.name not in folders):
             continue
         # `session_<date>_<time>_<microseconds>_<pid>`: a node started again has another.
         name = "_".join(session.name.split("_")[1:3])

@@ -85,3 +85,23 @@ def test_logs_are_kept_by_session_and_only_their_ends(tmp_path: Path) -> None:
         "head/2026-11-22_13-32-59/gcs_server.out": "59",
         "head/2026-11-22_13-32-59/controller_1.log": "59",
     }
+
+
+def test_the_logs_of_some_slots_alone(tmp_path: Path) -> None:
+    runtime, kept = tmp_path / "run", tmp_path / "kept"
+    for name in (
+        "logs/head.log", "logs/worker-1.log", "logs/redis.log",
+        "head/session_2026-01-01_10-00-00_1_2/logs/gcs_server.out",
+        "w1/session_2026-01-01_10-00-00_1_2/logs/raylet.out",
+        "w2/session_2026-01-01_10-00-00_1_2/logs/raylet.out",
+    ):  # fmt: skip
+        (runtime / name).parent.mkdir(parents=True, exist_ok=True)
+        (runtime / name).write_text(name)
+    files.copy_logs(runtime, kept, ["worker-1", "head"])
+    found = sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file())
+    assert found == [
+        "head.log",
+        "head/2026-01-01_10-00-00/gcs_server.out",
+        "w1/2026-01-01_10-00-00/raylet.out",
+        "worker-1.log",
+    ]
