@@ -18,9 +18,9 @@ SCRIPTS = {
 def part(program: str, command: Sequence[str]) -> str | None:
     """Name the part that a process plays: raylet, gcs_server, dashboard, dashboard_agent, or none of these.
 
-    `program` is the file that runs; `command` are its words, of which a title is the first.
+    `program` is the file that runs, empty if nobody may know; `command` are its words, a title the first one.
     """
-    named = os.path.basename(program)
+    named = os.path.basename(program or next(iter(command), ""))
     if named in PROGRAMS:
         return named
     for name, ends in SCRIPTS.items():

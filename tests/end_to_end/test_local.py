@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.journal.events import FaultConfirmed
-from runner.journal.journal import read
+from runner.journal.journal import pending, read
 from runner.journal.samples import read_samples
 from tests.end_to_end.command import ROOT, Finished, adopt, assertions, children, ftrun, series, served_on
 
@@ -129,22 +129,40 @@ def test_a_cluster_that_does_not_come_up_is_unknown_and_shows_the_end_of_its_log
     assert finished.left == []
 
 
+LASTING = f"""
+name: broken in every way that lasts
+app: {ROOT / "scenarios/apps/sleepy_pid.yaml"}
+requires: [partition, freeze, redis, power_off]
+probes: {{workers: {{endpoint: each-worker}}}}
+steps:
+  - deploy:
+  - probe: {{start: all, steady: 2s}}
+  - partition: {{node: {{worker: 1}}}}
+  - freeze: {{node: {{worker: 2}}}}
+  - kill: {{service: redis, how: power_off}}
+  - kill: {{node: head, how: power_off}}
+  - pause: 10m
+"""
+
+
 def test_after_sigkill_in_mid_fault_nothing_runs_and_cleanup_removes_the_rest(tmp_path: Path) -> None:
     adopt()
+    (tmp_path / "lasting.yaml").write_text(LASTING)
     before = set(children())
     command = [sys.executable, "-m", "runner.cli.main"]
     running = subprocess.Popen(
-        [*command, "scenarios/head_node.yaml", "--report-dir", str(tmp_path)],
+        [*command, str(tmp_path / "lasting.yaml"), "--report-dir", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     journal = tmp_path / "latest" / "journal.jsonl"
     while running.poll() is None and not (
-        journal.exists() and any(isinstance(event, FaultConfirmed) for event in read(journal))
+        journal.exists() and sum(isinstance(event, FaultConfirmed) for event in read(journal)) == 4
     ):
         time.sleep(0.5)
-    assert running.poll() is None, "the run ended before its fault"
+    assert running.poll() is None, "the run ended before its faults"
+    assert all(event.confirmed for event in read(journal) if isinstance(event, FaultConfirmed))
     time.sleep(0.5)
     killed = time.monotonic_ns()
     running.kill()
@@ -162,6 +180,9 @@ def test_after_sigkill_in_mid_fault_nothing_runs_and_cleanup_removes_the_rest(tm
         if event.kind == "undo_pushed" and event.act == "close_cluster"
     }
     assert folder.exists()
+    # The latest first; all that it broke ends with the cluster.
+    left = ["start_node", "start_service", "thaw", "link_up", "close_cluster"]
+    assert [event.act for event in pending(read(journal))] == left
     cleaned = subprocess.run(
         [*command, "cleanup", "--report-dir", str(tmp_path)],
         cwd=ROOT,
@@ -170,4 +191,6 @@ def test_after_sigkill_in_mid_fault_nothing_runs_and_cleanup_removes_the_rest(tm
         check=False,
     )
     assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
+    assert cleaned.stdout.count("  done: ") == len(left)
+    assert pending(read(journal)) == []
     assert not folder.exists()

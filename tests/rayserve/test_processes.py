@@ -26,6 +26,7 @@ RAY = "/venv/lib/python3.11/site-packages/ray"
             None,
         ),
         (PYTHON, ("python", "-m", "ray.scripts.scripts", "start", "--block", "--head"), None),
+        ("", (f"{RAY}/core/src/ray/raylet/raylet", "--raylet_socket_name=/tmp/x"), "raylet"),
         ("", (), None),
     ],
 )

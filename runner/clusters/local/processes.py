@@ -6,6 +6,7 @@ the kernel's own word. A process is told from a later one with the same number b
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -70,13 +71,13 @@ def network(pid: int) -> str:
 
 
 def words(pid: int) -> tuple[str, tuple[str, ...]]:
-    """Give the file that a process runs, and its command or title; empty where they cannot be read."""
-    try:
+    """Give the file that a process runs, and its command or title; empty what cannot be read."""
+    program, command = "", b""
+    with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            command = tuple(each.decode(errors="replace") for each in file.read().split(b"\0"))
-        return os.readlink(f"/proc/{pid}/exe"), command
-    except OSError:
-        return "", ()
+            command = file.read()
+        program = os.readlink(f"/proc/{pid}/exe")
+    return program, tuple(each.decode(errors="replace") for each in command.split(b"\0") if each)
 
 
 def descendants(ancestor: int) -> list[Process]:

@@ -200,6 +200,13 @@ def test_what_is_frozen_is_ended_all_the_same(layout: str, whom: str, tmp_path: 
         it.wait_for_nothing()
 
 
+def test_what_ends_with_the_cluster_needs_no_healing_of_its_own() -> None:
+    for kind in ("link_up", "start_node", "start_service", "thaw"):
+        asyncio.run(heal(Undo(kind, {"slot": "head"})))
+    with pytest.raises(ClusterError, match="knows no undo 'magic'"):
+        asyncio.run(heal(Undo("magic", {})))
+
+
 def test_what_nobody_is_left_to_end_is_healed_later(tmp_path: Path) -> None:
     with victim("loopback", tmp_path, strays=False) as it:
         supervisor = it.running("runner.clusters.local.supervisor")
