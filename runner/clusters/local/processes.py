@@ -29,7 +29,22 @@ class Process:
     parent: int
     session: int
     started: int
-    stopped: bool = False
+    state: str = "S"
+    """The kernel's letter."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped by a signal (or by who traces it)."""
+        return self.state in "Tt"
+
+    @property
+    def still(self) -> bool:
+        """Whether it runs no code of its own until it is let go on, once it was sent SIGSTOP.
+
+        What waits in the kernel, as for a child that was stopped between vfork and exec, is not listed as
+        stopped before that is over.
+        """
+        return self.state in "TtD"
 
 
 def read(pid: int) -> Process | None:
@@ -42,7 +57,7 @@ def read(pid: int) -> Process | None:
         return None
     if fields[0] in (b"Z", b"X"):
         return None
-    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]), fields[0] in (b"T", b"t"))
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]), fields[0].decode())
 
 
 def lives(process: Process) -> bool:

@@ -194,7 +194,7 @@ class Supervisor:
                 return self._thaw(self._unit(question["slot"]), question["processes"])
             case "frozen":
                 found = _among(self._unit(question["slot"]), question["processes"])
-                return {"running": sum(not process.stopped for process in found)}
+                return {"running": sum(not process.still for process in found)}
             case "link":
                 return await self._link(self._unit(question["slot"]), up=question["up"])
             case "joined":
@@ -298,8 +298,18 @@ class Supervisor:
     async def _freeze(self, running: Running, chosen: list[list[int]] | None) -> Mapping[str, Json]:
         """Stop processes, again until all of them are: one may have forked just before."""
         at = clock.monotonic()
-        while left := [process for process in _among(running, chosen) if not process.stopped]:
-            processes.send(left, signal.SIGSTOP)
+        sent: set[tuple[int, int]] = set()
+
+        def left() -> list[processes.Process]:
+            return [
+                process
+                for process in _among(running, chosen)
+                if not process.stopped and not (process.still and (process.pid, process.started) in sent)
+            ]
+
+        while found := left():
+            processes.send(found, signal.SIGSTOP)
+            sent |= {(process.pid, process.started) for process in found}
             await asyncio.sleep(POLL / 5)
         until = clock.monotonic()
         text = "frozen" if chosen is None else "processes frozen"
@@ -307,7 +317,7 @@ class Supervisor:
         return {"at": at, "until": until}
 
     def _thaw(self, running: Running, chosen: list[list[int]] | None) -> Mapping[str, Json]:
-        found = [process for process in _among(running, chosen) if process.stopped]
+        found = [process for process in _among(running, chosen) if process.still]
         at = clock.monotonic()
         processes.send(found, signal.SIGCONT)
         if found:

@@ -193,7 +193,7 @@ def test_what_is_frozen_is_ended_all_the_same(layout: str, whom: str, tmp_path: 
         supervisor = it.running("runner.clusters.local.supervisor")
         asyncio.run(Wire(f"{it.runtime}/s").ask("freeze", slot="head", processes=None))
         found = [processes.read(known.pid) for known in it.living()]
-        assert sum(process is not None and process.stopped for process in found) >= 3
+        assert sum(process is not None and process.still for process in found) >= 3
         os.kill(supervisor if whom == "supervisor" else it.process.pid, signal.SIGKILL)
         if whom == "ftrun":
             it.process.wait()

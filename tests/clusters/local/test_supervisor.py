@@ -230,7 +230,8 @@ async def test_a_frozen_node_stands_still_with_all_that_it_forks_and_goes_on_lat
         assert before <= acted["at"] <= acted["until"] <= clock.monotonic()
         assert (await it.ask("frozen", slot="head", processes=None))["running"] == 0
         row = await it.unit("head")
-        assert row["frozen"] == row["count"] >= 2
+        # One that forks is caught before its child is, and cannot be listed as stopped.
+        assert 1 <= row["count"] - 1 <= row["frozen"] <= row["count"]
         assert row["state"] == "up"
         size = ticks.stat().st_size
         await asyncio.sleep(0.3)
