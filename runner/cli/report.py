@@ -19,7 +19,7 @@ JOURNAL = "journal.jsonl"
 
 
 def main(argv: list[str]) -> int:
-    """Write run.json, junit.xml and report.html, show the recap, and give the run's own exit code."""
+    """Write run.json and the other reports, show the recap, and give the run's own exit code."""
     parser = ArgumentParser(
         prog="ftrun report",
         description="Make the reports of a run again, byte for byte, from its journal and samples alone. "

@@ -136,8 +136,21 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
     from runner.cli.progress import style
     from runner.reports.terminal import recap
 
+    _add_to_summary_of_job(folder)
+
     sys.stdout.write(recap(run, str(folder / "report.html"), style(sys.stdout)))
     return run.exit_code
+
+
+def _add_to_summary_of_job(folder: Path) -> None:
+    """Append the summary to that of a job on GitHub, where ftrun runs in one; a run does not fail for it."""
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if place:
+        try:
+            with open(place, "ab") as file:
+                file.write((folder / "summary.md").read_bytes() + b"\n")
+        except OSError as error:
+            sys.stderr.write(f"ftrun: GITHUB_STEP_SUMMARY was not written: {error}\n")
 
 
 def made(reports: Path, name: str) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Json = Any
 
 
-def command(options: Mapping[str, Json], file: str, seed: int, *, repeat: int | None = None) -> str:
-    """Give the command that runs a file as it was run: with what the run's options chose, and this seed."""
-    words = ["ftrun", file]
+def command(
+    options: Mapping[str, Json], files: str | Sequence[str], seed: int, *, repeat: int | None = None
+) -> str:
+    """Give the command that runs files as they were run: with what the run's options chose, and this seed."""
+    words = ["ftrun", *([files] if isinstance(files, str) else files)]
     if options.get("inventory", "local") != "local":
         words += ["-i", str(options["inventory"])]
     for given in options.get("given", ()):

@@ -187,3 +187,14 @@ def test_a_latest_of_the_users_own_is_left_alone(folder: Path) -> None:
     (folder / "reports" / "latest").mkdir(parents=True)
     assert main(["idle.yaml", "-i", "i.yaml"]) == 3
     assert not (folder / "reports" / "latest").is_symlink()
+
+
+def test_in_a_job_of_github_the_summary_is_appended_to_the_job_s(folder: Path, monkeypatch) -> None:
+    place = folder / "job.md"
+    place.write_text("# before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))
+    assert main(["good.yaml", "-i", "i.yaml"]) == 0
+    summary = (folder / "reports" / "latest" / "summary.md").read_text()
+    assert place.read_text() == f"# before\n{summary}\n"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "nowhere" / "job.md"))
+    assert main(["idle.yaml", "-i", "i.yaml"]) == 3

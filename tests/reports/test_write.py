@@ -11,10 +11,10 @@ def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_it_writes_three_files_and_the_same_ones_again(tmp_path):
+def test_it_writes_its_files_and_the_same_ones_again(tmp_path):
     write(head_node_failure(), tmp_path)
     first = contents(tmp_path)
-    assert set(first) == {"run.json", "junit.xml", "report.html"}
+    assert set(first) == {"run.json", "junit.xml", "report.html", "summary.md"}
     write(head_node_failure(), tmp_path)
     assert contents(tmp_path) == first
 
