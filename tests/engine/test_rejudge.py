@@ -12,7 +12,7 @@ from runner.clusters.contract import Completed
 from runner.clusters.fake.cluster import Fake
 from runner.engine.rejudge import places, rejudged
 from runner.errors import InvalidInput
-from runner.journal.events import ScenarioStart
+from runner.journal.events import AssertMark, ScenarioStart
 from runner.journal.samples import Recordings
 from runner.reports import run_json
 from runner.steps.catalogue import catalogue
@@ -220,3 +220,22 @@ async def test_places_are_told_by_what_is_no_assertion() -> None:
         "steps[5]": "steps[1]", "steps[5].block[0]": "steps[1].block<0>", "steps[5].block[1]": "steps[1].block[0]",
         "steps[5].always[2]": "steps[1].always[0]",
     }  # fmt: skip
+
+
+async def test_a_fault_is_the_last_of_its_name_before_the_mark(tmp_path: Path) -> None:
+    steps = """
+- deploy:
+- probe: {start: head, steady: 2s}
+- block:
+    - kill: {node: {worker: "{{ item }}"}}
+      register: fault
+    - assert: [{name: claim, that: 1 < 2}]
+  loop: [1, 2]
+"""
+    told = await stored(tmp_path, steps)
+    other = steps.replace(
+        "that: 1 < 2", "probe: head, failed: {max: 0}, during: {fault: fault, phase: before}"
+    )
+    journal = rejudged(told.events, plan_of(other, head=VARS).scenarios, catalogue())
+    marks = [event for event in journal if isinstance(event, AssertMark)]
+    assert [mark.cases[0]["during"]["fault"] for mark in marks] == [0, 1]
