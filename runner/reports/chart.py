@@ -1,8 +1,8 @@
-"""The geometry of the timeline: series, steps and marks as SVG paths and percentages of the width.
+"""The geometry of pictures: series, spans and marks as SVG paths and percentages of the width.
 
 Lanes are drawn in columns and stretched to the width of the page; what is text stands at a percentage and
 is never stretched. Labels are laid out for the narrowest width the page gives a plot, so that they do not
-meet on a wider one.
+meet on a wider one; where scripts run, report.js lays them out again for the width and zoom that there is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from runner.timeline.run import Chart
 
 LANE = 20
 """Height of a lane in pixels."""
-LATENCY = 44
+LATENCY = 36
 """Height of a latency chart in pixels."""
+FINE = 4
+"""A latency chart has so many units of height a pixel: what is pointed at is read back from its path."""
 PLOT = 640
 """The narrowest width of a plot in pixels; `report.html.j2` gives no less."""
 COLUMNS = 1200
@@ -48,8 +50,13 @@ class Axis:
         share = (at - self.start) / length if length > 0 else 0.0
         return round(min(1.0, max(0.0, share)) * 100, 3)
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Give at most thirteen ticks: percent, and the seconds since the start."""
+    def place(self, start: float, end: float) -> tuple[float, float]:
+        """Give where a stretch begins, and its width, in percent."""
+        left = self.percent(start)
+        return left, round(self.percent(end) - left, 3)
+
+    def ticks(self, most: int = 12) -> list[tuple[float, str]]:
+        """Give at most so many ticks and one: percent, and the seconds since the start."""
         length = self.end - self.start
         if length <= 0:
             return [(0.0, "0")]
@@ -57,7 +64,7 @@ class Axis:
             step
             for power in range(-4, 12)
             for step in (10.0**power, 2 * 10.0**power, 5 * 10.0**power)
-            if length / step <= 12
+            if length / step <= most
         )
         digits = max(0, -math.floor(math.log10(step)))
         number = math.floor(length / step * (1 + 1e-12))
@@ -98,6 +105,24 @@ def place(texts: Iterable[tuple[float, str]], rows: int, *, gap: float = 14.0) -
         taken[row].append((begin, end))
         labels.append(Label(x, row, anchor, text))
     return labels
+
+
+def fits(text: str, width: float) -> bool:
+    """Tell whether a text fits into a bar of a width in percent."""
+    return width / 100 * PLOT > len(text) * LETTER + 8
+
+
+def gaps(start: float, end: float, covered: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Give the stretches of [start, end] that none of the others covers."""
+    found: list[tuple[float, float]] = []
+    reached = start
+    for begin, stop in sorted(covered):
+        if min(begin, end) > reached:
+            found.append((reached, min(begin, end)))
+        reached = max(reached, stop)
+    if reached < end:
+        found.append((reached, end))
+    return found
 
 
 def stack(spans: Sequence[tuple[float, float]]) -> list[int]:
@@ -182,12 +207,12 @@ def _cuts(length: int, columns: int) -> npt.NDArray[np.int64]:
 
 
 def _pixels(values: npt.NDArray[np.float64], bounds: tuple[float, float]) -> list[int]:
-    """Give the pixel from the top for each value; -1 where there is none."""
+    """Give the units from the top for each value; -1 where there is none."""
     low, high = (math.log10(each) for each in bounds)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = (high - np.log10(values)) / (high - low)
     pixels = np.where(
-        np.isfinite(values), np.rint(np.clip(np.nan_to_num(share, posinf=1.0), 0, 1) * LATENCY), -1
+        np.isfinite(values), np.rint(np.clip(np.nan_to_num(share, posinf=1.0), 0, 1) * LATENCY * FINE), -1
     )
     return [int(each) for each in pixels]
 
@@ -220,4 +245,5 @@ def _line(pixels: Sequence[int]) -> str:
 
 
 def _area(pixels: Sequence[int]) -> str:
-    return "".join(f"M{run[0][0]},{LATENCY}V{run[0][2]}{_steps(run)}V{LATENCY}z" for run in _runs(pixels))
+    bottom = LATENCY * FINE
+    return "".join(f"M{run[0][0]},{bottom}V{run[0][2]}{_steps(run)}V{bottom}z" for run in _runs(pixels))

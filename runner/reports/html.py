@@ -18,19 +18,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runner.reports import chart, phrases
-from runner.timeline.run import Bracket, Chart, Fault, Run, Scenario, Series, Step
+from runner.reports import chart, phrases, repetitions, waterfall
+from runner.reports import lanes as lanes_of
+from runner.reports.lanes import ROWS
+from runner.timeline.run import Bracket, Chart, Fault, Happening, Probe, Run, Scenario, Series, Step, Window
 
+K = TypeVar("K")
 T = TypeVar("T")
-ROOM = {"states": 40_000, "latency": 30_000}
-"""Bytes that the charts of all scenarios may take; where they need more, their columns get wider."""
-ROWS = 60
-"""Longest table of a scenario."""
+ROOM = {"states": 19_000, "latency": 12_000, "closer": 11_000}
+"""Bytes that the charts of all scenarios may take, and what is told of their windows: where they need more,
+columns get wider, and only the longest windows are shown sample by sample."""
+CURVES = 8
+"""Most latency charts of a scenario."""
+AROUND = 2.0
+"""Seconds before and after a window in which what the cluster said belongs to it."""
+NEAR = 10
+"""Most that the cluster is quoted with in a window."""
 Drawn = tuple[int, dict[str, str]]
 """Number of columns, and paths by the name of their class."""
 Draw = Callable[[Chart, int], Drawn]
-SYMBOLS = {"passed": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "skipped": "\N{EN DASH}"}
-TONES = {"passed": "pass", "failed": "fail", "skipped": "none"}
+SYMBOLS = {
+    "passed": "\N{CHECK MARK}",
+    "failed": "\N{MULTIPLICATION X}",
+    "skipped": "\N{EN DASH}",
+    "known": "\N{ALMOST EQUAL TO}",
+}
+TONES = {"passed": "pass", "failed": "fail", "skipped": "none", "known": "known"}
 
 
 def render(run: Run) -> str:
@@ -38,24 +51,28 @@ def render(run: Run) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent
-    style = (folder / "report.css").read_text(encoding="utf-8")
-    script = (folder / "report.js").read_text(encoding="utf-8")
+    style, script = (
+        re.sub(r"(?m)^\s+|^//.*\n", "", (folder / name).read_text(encoding="utf-8"))
+        for name in ("report.css", "report.js")
+    )
     jinja = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Compiling the templates takes most of the time; what is compiled runs once.
+        optimized=False,
     )
     jinja.filters |= {
         "duration": phrases.duration,
         "outcomes": phrases.outcomes,
         "clean": phrases.clean,
         "titled": phrases.titled,
-        "repeated": phrases.say_repeated,
         "whole": _whole,
         "symbol": lambda word: SYMBOLS.get(word, "?"),
         "tone": lambda word: TONES.get(word, "open"),
+        "percent": waterfall.percent,
     }
     jinja.finalize = _finalize
     text: str = jinja.get_template("report.html.j2").render(
@@ -81,9 +98,11 @@ def render(run: Run) -> str:
             _section(number, scenario, 1 / len(run.scenarios))
             for number, scenario in enumerate(run.scenarios, 1)
         ],
+        repeated=[repetitions.draw(each, run.scenarios) for each in run.repeated],
         rows=ROWS,
         chart=chart,
         phrases=phrases,
+        waterfall=waterfall,
     )
     return text
 
@@ -119,15 +138,11 @@ def _facts(mapping: Mapping[str, Any], *above: str) -> Iterator[tuple[str, str]]
                     if plain
                     else json.dumps(value, ensure_ascii=False, default=str)
                 )
-                yield " ".join((*above, str(key))).replace("_", " "), _cut(text, 400)
+                yield " ".join((*above, str(key))).replace("_", " "), lanes_of.cut(text, 400)
             case bool():
                 yield " ".join((*above, str(key))).replace("_", " "), "yes" if value else "no"
             case _:
-                yield " ".join((*above, str(key))).replace("_", " "), _cut(str(value), 400)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+                yield " ".join((*above, str(key))).replace("_", " "), lanes_of.cut(str(value), 400)
 
 
 def _fit(draw: Draw, charts: Sequence[Chart], columns: int, room: float) -> list[Drawn]:
@@ -136,19 +151,139 @@ def _fit(draw: Draw, charts: Sequence[Chart], columns: int, room: float) -> list
         drawn = [draw(each, columns) for each in charts]
         if columns <= 60 or sum(len(path) for _, paths in drawn for path in paths.values()) <= room:
             return drawn
-        columns //= 2
+        columns = columns * 3 // 4
 
 
 def _section(number: int, scenario: Scenario, share: float) -> dict[str, Any]:
-    """Give what the template says of a scenario; `share` is its part of the room for charts."""
+    """Give what the template says of a scenario; `share` is its part of the room for what is long."""
     axis = chart.Axis(scenario.start, scenario.end)
     every = [series for probe in scenario.probes for series in probe.series]
-    bounds = chart.latency_range(series.chart for series in every if series.chart is not None)
-    windows = [(series, window) for series in every for window in series.windows]
     blind = [(series, each) for series in every for each in series.blind]
+    windows = _longest(
+        [(place, window) for place, series in enumerate(every) for window in series.windows],
+        lambda window: window.longest,
+    )
+    closer = _closer([window for _, window in windows], scenario, share * ROOM["closer"])
+    lanes, curves, bounds = _pictures(every, axis, share)
+    numbered = list(enumerate(windows, 1))
 
     def at(instant: float | None) -> str:
         return "" if instant is None else f"{instant - scenario.start:.3f} s"
+
+    places = iter(range(len(every)))
+    probes = []
+    for probe in scenario.probes:
+        rows = []
+        for series, place in zip(probe.series, places, strict=False):
+            own = [(nth, window) for nth, (where, window) in numbered if where == place]
+            rows.append((series, lanes[place], lanes_of.downs(series, own, axis, scenario.start)))
+        probes.append((probe, rows))
+    hit = lanes_of.first_hit(scenario)
+    return {
+        "number": number,
+        "scenario": scenario,
+        "word": phrases.word(scenario.verdict, scenario.state),
+        "said": phrases.say_scenario(scenario),
+        "superseded": scenario.superseded,
+        "tally": {str(verdict): count for verdict, count in phrases.tally(scenario).items()},
+        "claims": [(each, phrases.WORDS[each.verdict]) for each in scenario.assertions],
+        "answers": [answer for probe in scenario.probes if (answer := _answer(probe))],
+        "reasons": [
+            {
+                "name": lanes_of.fault_name(fault),
+                "recovered": fault.recovered - fault.injected if fault.recovered is not None else None,
+                "shares": waterfall.shares(recovery) if recovery else [],
+                "recovery": recovery,
+            }
+            for fault in scenario.faults
+            if fault.injected is not None
+            for recovery in [next((each for each in scenario.recoveries if each.fault == fault.name), None)]
+        ],
+        "ticks": axis.ticks(),
+        "hit": round(hit - scenario.start, 4) if hit < scenario.end else None,
+        "bands": [
+            axis.place(fault.injected, fault.recovered if fault.recovered is not None else scenario.end)
+            for fault in scenario.faults
+            if fault.injected is not None
+        ],
+        "marks": lanes_of.marks(scenario, axis),
+        "happened": lanes_of.happenings(scenario, axis),
+        "happenings": sorted(lanes_of.telling(scenario), key=lambda each: each.at),
+        "bars": lanes_of.bars(scenario, axis),
+        "members": (found := lanes_of.members(scenario, axis)),
+        "groups": lanes_of.groups(found["lanes"]),
+        "probes": probes,
+        "bounds": bounds,
+        "decades": chart.decades(bounds) if bounds else [],
+        "curves": curves,
+        "curves_left_out": sum(series.latency is not None for series in every) - len(curves),
+        "windows": [
+            _window(nth, every[place], window, scenario, closer=id(window) in closer)
+            for nth, (place, window) in numbered
+        ],
+        "windows_left_out": sum(len(series.windows) for series in every) - len(windows),
+        "blind": _longest(blind, lambda each: each.end - each.start),
+        "blind_left_out": max(0, len(blind) - ROWS),
+        "waterfalls": [waterfall.draw(each, scenario) for each in scenario.recoveries],
+        "availability": _availability(scenario),
+        "faults": [(fault, _moments(fault, at)) for fault in scenario.faults],
+        "steps": _steps(scenario.steps),
+        "facts": list(_facts(scenario.cluster)),
+        "at": at,
+    }
+
+
+def _pictures(
+    every: Sequence[Series], axis: chart.Axis, share: float
+) -> tuple[list[dict[str, Any] | None], list[tuple[Any, ...]], tuple[float, float] | None]:
+    """Give the lane of each series, the latency charts, and the range of latencies."""
+    bounds = chart.latency_range(series.chart for series in every if series.chart is not None)
+    charted = [(place, series.chart) for place, series in enumerate(every) if series.chart is not None]
+    drawn = _fit(chart.states, [each for _, each in charted], chart.COLUMNS, share * ROOM["states"])
+    lanes: list[dict[str, Any] | None] = [None] * len(every)
+    for (place, each), (columns, paths) in zip(charted, drawn, strict=True):
+        lanes[place] = {"columns": columns, "paths": paths, "place": axis.place(each.start, each.end)}
+    if bounds is None:
+        return lanes, [], None
+    answered = [(every[place], each) for place, each in charted if every[place].latency is not None][:CURVES]
+    drawn = _fit(
+        partial(chart.latency, bounds), [each for _, each in answered], chart.POINTS, share * ROOM["latency"]
+    )
+    curves = [
+        (series, columns, paths, axis.place(each.start, each.end))
+        for (series, each), (columns, paths) in zip(answered, drawn, strict=True)
+    ]
+    return lanes, curves, bounds
+
+
+def _answer(probe: Probe) -> dict[str, Any] | None:
+    """Give how long those who were asked for by a probe were down: of its worst series."""
+    series = phrases.worst(probe)
+    if series is None or not series.samples:
+        return None
+    total = phrases.downtime(series)
+    length, _, bracket = phrases.bracket(total.shortest, total.at, total.longest).partition(" [")
+    failed = sum(each.failed for each in probe.series)
+    asked = sum(each.samples for each in probe.series)
+    return {
+        "probe": probe.name,
+        "of": series.series if len(probe.series) > 1 and total.windows else "",
+        "down": bool(total.windows),
+        "text": length if total.windows else "none seen",
+        "bracket": f"[{bracket}" if total.windows else "",
+        "also": [
+            *([f"in {total.windows} windows"] if total.windows > 1 else []),
+            *(["still down at the end"] if total.open else []),
+            *([f"blind for {phrases.duration(total.blind)}"] if total.blind else []),
+        ],
+        "failed": f"{failed} of {phrases.count(asked, 'request')} failed",
+    }
+
+
+def _window(
+    number: int, series: Series, window: Window, scenario: Scenario, *, closer: bool
+) -> dict[str, Any]:
+    """Give the row of a window, and, of the longest, what was seen and said in it."""
 
     def edge(bracket: Bracket) -> str:
         early, middle, late = (
@@ -157,195 +292,88 @@ def _section(number: int, scenario: Scenario, share: float) -> dict[str, Any]:
         early, late = math.floor(early * 1e3 + 1e-6) / 1e3, math.ceil(late * 1e3 - 1e-6) / 1e3
         return f"{middle:.3f} s [{early:.3f}-{late:.3f}]"
 
-    charted = [series for series in every if series.chart is not None]
-    charts = [series.chart for series in charted if series.chart is not None]
-    states = _fit(chart.states, charts, chart.COLUMNS, share * ROOM["states"])
-    lanes = {
-        id(series): {"columns": columns, "paths": paths, "place": _place(axis, drawn)}
-        for series, drawn, (columns, paths) in zip(charted, charts, states, strict=True)
-    }
-    curves = []
-    if bounds:
-        answered = [series for series in charted if series.latency is not None]
-        charts = [series.chart for series in answered if series.chart is not None]
-        drawings = _fit(partial(chart.latency, bounds), charts, chart.POINTS, share * ROOM["latency"])
-        curves = [
-            (series, columns, paths, _place(axis, drawn))
-            for series, drawn, (columns, paths) in zip(answered, charts, drawings, strict=True)
-        ]
-    labelled = max(2, ROWS // max(1, len(every)))
-
+    stop = series.scope[1]
+    last = window.end.latest if window.end else stop
+    near = _near(window, scenario, last)
+    excerpt = window.excerpt if closer else None
+    texts = list(dict.fromkeys(error.detail for error in excerpt.errors if error.detail)) if excerpt else []
     return {
         "number": number,
-        "scenario": scenario,
-        "word": phrases.word(scenario.verdict, scenario.state),
-        "said": phrases.say_scenario(scenario),
-        "tally": {str(verdict): count for verdict, count in phrases.tally(scenario).items()},
-        "claims": [(each, phrases.WORDS[each.verdict]) for each in scenario.assertions],
-        "ticks": axis.ticks(),
-        "bands": [
+        "series": series,
+        "window": window,
+        "start": edge(window.start),
+        "end": edge(window.end) if window.end else "still down at the end",
+        "length": phrases.bracket(window.shortest, phrases.window_length(window, stop), window.longest),
+        "from": round(window.start.earliest - scenario.start, 4),
+        "to": round(last - scenario.start, 4),
+        "excerpt": excerpt,
+        "errors": [
+            (error, texts.index(error.detail) + 1 if error.detail else None) for error in excerpt.errors
+        ]
+        if excerpt
+        else [],
+        "samples": [
             (
-                axis.percent(fault.injected),
-                axis.percent(fault.recovered if fault.recovered is not None else scenario.end),
+                each,
+                f"#{texts.index(each.detail) + 1}" if each.detail in texts else each.detail,
+                "pass" if each.outcome == "good" else "none" if each.outcome == "void" else "fail",
             )
-            for fault in scenario.faults
-            if fault.injected is not None
-        ],
-        "marks": _marks(scenario, axis),
-        "happened": _happenings(scenario, axis),
-        "bars": _bars(scenario, axis),
-        "probes": [
-            (
-                probe,
-                [(each, lanes.get(id(each)), _downs(each, axis, labelled)) for each in probe.series],
-            )
-            for probe in scenario.probes
-        ],
-        "bounds": bounds,
-        "decades": chart.decades(bounds) if bounds else [],
-        "curves": curves,
-        "windows": [
-            {
-                "series": series,
-                "window": window,
-                "start": edge(window.start),
-                "end": edge(window.end) if window.end else "still down at the end",
-                "length": phrases.bracket(
-                    window.shortest, phrases.window_length(window, series.scope[1]), window.longest
-                ),
-            }
-            for series, window in _longest(windows, lambda window: window.longest)
-        ],
-        "windows_left_out": max(0, len(windows) - ROWS),
-        "blind": _longest(blind, lambda each: each.end - each.start),
-        "blind_left_out": max(0, len(blind) - ROWS),
-        "faults": [(fault, _moments(fault, at)) for fault in scenario.faults],
-        "steps": _steps(scenario.steps),
-        "facts": list(_facts(scenario.cluster)),
-        "at": at,
+            for each in excerpt.samples
+        ]
+        if excerpt
+        else [],
+        "near": near[:NEAR],
+        "near_left_out": max(0, len(near) - NEAR),
+        "closer": closer,
     }
 
 
-def _longest(rows: list[tuple[Series, T]], length: Callable[[T], float]) -> list[tuple[Series, T]]:
+def _near(window: Window, scenario: Scenario, last: float) -> list[Happening]:
+    """Give what the cluster did in a window, and shortly before and after."""
+    return [
+        each for each in scenario.happenings if window.start.earliest - AROUND <= each.at <= last + AROUND
+    ]
+
+
+def _closer(windows: Sequence[Window], scenario: Scenario, room: float) -> set[int]:
+    """Give the ids of the longest windows that so many bytes can show sample by sample; of one at least."""
+    chosen: set[int] = set()
+    for window in sorted(windows, key=lambda window: -window.longest):
+        near = _near(window, scenario, window.end.latest if window.end else scenario.end)[:NEAR]
+        room -= 400 + sum(60 + len(each.text[:160]) for each in near)
+        if window.excerpt:
+            room -= sum(80 + len(error.detail) for error in window.excerpt.errors)
+            room -= sum(90 + len(sample.who) for sample in window.excerpt.samples)
+        if chosen and room < 0:
+            break
+        chosen.add(id(window))
+    return chosen
+
+
+def _availability(scenario: Scenario) -> dict[str, Any] | None:
+    """Give the table of meaningful availability: one row a series, one column a size, the last the whole."""
+    sizes = sorted({size for each in scenario.availability for size in each.sizes[:-1]})
+    rows = []
+    for each in scenario.availability[:ROWS]:
+        worst = dict(zip(each.sizes[:-1], each.worst[:-1], strict=True))
+        cells = [_share(worst.get(size)) for size in sizes]
+        rows.append((each, [*cells, _share(each.worst[-1] if each.worst else None)]))
+    return {"sizes": [f"{size:g} s" for size in sizes], "rows": rows} if rows else None
+
+
+def _share(worst: tuple[float, float] | None) -> dict[str, Any] | None:
+    """Give a share of up time as text that claims no more than is known, and how full its cell is."""
+    if worst is None:
+        return None
+    low, high = math.floor(worst[0] * 1e4 + 1e-6) / 100, math.ceil(worst[1] * 1e4 - 1e-6) / 100
+    text = f"{low:g}" if high - low < 0.005 else f"{low:g}-{high:g}"
+    return {"text": f"{text} %", "low": round(worst[0] * 100, 2), "whole": worst[0] >= 1}
+
+
+def _longest(rows: list[tuple[K, T]], length: Callable[[T], float]) -> list[tuple[K, T]]:
     """Give the rows of the longest, as many as a table holds, in their order."""
     kept = sorted(range(len(rows)), key=lambda number: -length(rows[number][1]))[:ROWS]
     return [rows[number] for number in sorted(kept)]
-
-
-def _place(axis: chart.Axis, drawn: Chart) -> tuple[float, float]:
-    """Give where a chart begins, and its width, in percent."""
-    start, end = axis.percent(drawn.start), axis.percent(drawn.end)
-    return start, round(end - start, 3)
-
-
-def _downs(series: Series, axis: chart.Axis, number: int) -> list[dict[str, Any]]:
-    """Give what stands over a lane where its longest windows are: the length, and more when pointed at."""
-    downs: list[dict[str, Any]] = []
-    longest = sorted(series.windows, key=lambda window: -window.longest)[:number]
-    for window in sorted(longest, key=lambda window: window.start.at):
-        stop = series.scope[1]
-        x, right = (
-            axis.percent(window.start.earliest),
-            axis.percent(window.end.latest if window.end else stop),
-        )
-        length = phrases.window_length(window, stop)
-        text = phrases.duration(length)
-        fits = (right - x) / 100 * chart.PLOT > len(text) * chart.LETTER + 8
-        downs.append(
-            {
-                "x": x,
-                "width": round(right - x, 3),
-                "middle": round((x + right) / 2, 3),
-                "text": text if fits else "",
-                "title": f"down {phrases.bracket(window.shortest, length, window.longest)}: "
-                f"{phrases.outcomes(window.outcomes)}",
-            }
-        )
-    return downs
-
-
-def _marks(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
-    """Give the marks of the faults, labelled: what was done, what put it back, when all was as before."""
-    marks: list[tuple[float, str, str]] = []
-    for fault in scenario.faults:
-        said = f"{fault.kind} {fault.target}"
-        if fault.injected is not None:
-            marks.append((fault.injected, said, "hit"))
-        elif fault.intended is not None:
-            marks.append((fault.intended, f"{said}: intended, not done", "intended"))
-        if fault.healed is not None:
-            marks.append((fault.healed, "put back", "healed"))
-        if fault.recovered is not None:
-            marks.append((fault.recovered, "recovered", "recovered"))
-    labels = chart.place([(axis.percent(at), text) for at, text, _ in marks], rows=6)
-    return {
-        "marks": [
-            {
-                "x": axis.percent(at),
-                "kind": kind,
-                "text": text,
-                "at": f"{at - scenario.start:.3f} s",
-                "label": label,
-            }
-            for (at, text, kind), label in zip(marks, labels, strict=True)
-        ],
-        "rows": 1 + max((label.row for label in labels if label), default=0),
-    }
-
-
-def _happenings(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
-    shown = scenario.happenings[:ROWS]
-    texts = [
-        (axis.percent(each.at), _cut(each.text if each.slot in each.text else f"{each.slot} {each.text}", 44))
-        for each in shown
-    ]
-    # Those after the first fault tell more, so they choose their room first.
-    hit = min(
-        (fault.injected for fault in scenario.faults if fault.injected is not None), default=scenario.end
-    )
-    order = sorted(range(len(shown)), key=lambda number: (shown[number].at < hit, shown[number].at))
-    labels = dict(zip(order, chart.place([texts[number] for number in order], rows=3), strict=True))
-    return {
-        "marks": [
-            {"x": texts[number][0], "happening": each, "label": labels[number]}
-            for number, each in enumerate(shown)
-        ],
-        "rows": 1 + max((label.row for label in labels.values() if label), default=0),
-        "spare": 4 if all(labels.values()) else 13,
-    }
-
-
-def _bars(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
-    """Give the bars of the steps that hold no others, in as many rows as overlap needs."""
-    ran = [
-        (number, step, step.start, step.end if step.end is not None else scenario.end)
-        for number, step in enumerate(scenario.steps, 1)
-        if step.start is not None
-        and not any(other.path.startswith((step.path + ".", step.path + "#")) for other in scenario.steps)
-    ][:ROWS]
-    rows = chart.stack([(start, end) for _, _, start, end in ran])
-    bars = []
-    for (number, step, start, end), row in zip(ran, rows, strict=True):
-        x = axis.percent(start)
-        width = round(axis.percent(end) - x, 3)
-        pixels = width / 100 * chart.PLOT
-        bars.append(
-            {
-                "x": x,
-                "width": width,
-                "row": row,
-                "tone": _tone(step),
-                "text": f"{number} {step.name}" if pixels > 40 else str(number) if pixels > 16 else "",
-                "title": f"{number} {step.name}: {step.state}, {phrases.duration(end - start)}",
-            }
-        )
-    return {"bars": bars, "rows": 1 + max(rows, default=0)}
-
-
-def _tone(step: Step) -> str:
-    if step.state in ("failed", "error", "unmet"):
-        return "fail"
-    return "pass" if step.state == "ok" else "none"
 
 
 def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
@@ -354,7 +382,7 @@ def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
             "number": number,
             "step": step,
             "depth": min(4, step.path.count(".")),
-            "tone": _tone(step),
+            "tone": lanes_of.tone(step),
             "took": phrases.duration(step.end - step.start)
             if step.start is not None and step.end is not None
             else "",

@@ -73,6 +73,8 @@ class Evidence:
     """A `Class`."""
     outcome: npt.NDArray[np.uint8]
     who: npt.NDArray[np.uint16]
+    status: npt.NDArray[np.uint16]
+    detail: npt.NDArray[np.uint16]
 
     def within(self, start: int, end: int) -> Evidence:
         """Give what was sent in [start, end]; shares memory."""
@@ -93,6 +95,8 @@ class Evidence:
             kind=self.kind[rows],
             outcome=self.outcome[rows],
             who=self.who[rows],
+            status=self.status[rows],
+            detail=self.detail[rows],
         )
 
 
@@ -151,4 +155,6 @@ def gather(samples: Samples, stalls: Iterable[Stall], deaf: Iterable[Stall] = ()
         kind=kind.astype(np.uint8),
         outcome=samples.outcome,
         who=samples.who,
+        status=samples.status,
+        detail=samples.detail,
     )

@@ -37,6 +37,45 @@ class Bracket:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """One request of an excerpt."""
+
+    sent: float
+    took: float
+    outcome: str
+    """`good`, `slow`, `void`, or the name of what was wrong."""
+    status: int | None
+    """None where no head came."""
+    who: str
+    """Who answered; empty where that is not known."""
+    detail: str
+    """What was wrong, as the prober wrote it down; empty where nothing was."""
+    skipped: int
+    """How many requests are left out between the one before and this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A text that bad samples of a window have in common, and how many do."""
+
+    outcome: str
+    status: int | None
+    detail: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A window looked at closely, cut to a few lines: its edges sample by sample, its errors verbatim."""
+
+    samples: tuple[Sample, ...]
+    errors: tuple[Error, ...]
+    """The most frequent first."""
+    others: int
+    """How many bad samples have an error that is not among these."""
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A downtime window. `end` is None where it was still open when the probe stopped."""
 
@@ -47,6 +86,8 @@ class Window:
     open: bool
     outcomes: Mapping[str, int]
     """How many samples of each bad outcome it holds."""
+    excerpt: Excerpt | None = None
+    """Of the longest windows of a series; None of the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from runner.journal.samples import Outcome, ProberLog
 from runner.timeline import run
 from runner.timeline.chart import draw
 from runner.timeline.evidence import Class, Evidence, Timing
+from runner.timeline.excerpt import quote
 from runner.timeline.verdict import Interval
 from runner.timeline.windows import SLOW, Analysis, analyse, named
 
@@ -103,7 +104,7 @@ def summary(track: Track, analysis: Analysis | None, chart: tuple[float, float])
         lateness=run.Lateness(*percentiles(late, 50, 99, 100)) if len(late) else None,
         resolution=analysis.resolution,
         blind=analysis.blind,
-        windows=analysis.windows,
+        windows=quote(analysis.windows, stretch, log=track.log, zero=track.zero),
         identities=track.identities(track.scope),
         chart=draw(track.evidence, track.timing, zero=track.zero, axis=chart),
     )

@@ -9,18 +9,27 @@ import numpy as np
 from runner.timeline.repetition import repeated as summed
 from runner.timeline.run import (
     Assertion,
+    Availability,
     Blind,
     Bracket,
+    Cause,
     Chart,
+    Error,
+    Excerpt,
     Fault,
     Happening,
     Known,
     Latency,
     Lateness,
+    Member,
+    Phase,
     Probe,
+    Recovery,
     Run,
+    Sample,
     Scenario,
     Series,
+    Span,
     Step,
     Verdict,
     Window,
@@ -91,6 +100,45 @@ def series(name: str, seed: int, **changes) -> Series:
     return replace(made, **changes)
 
 
+REFUSED = "ConnectionRefusedError: [Errno 111] Connection refused"
+UNREACHABLE = "OSError: [Errno 113] No route to host"
+RESET = "ConnectionResetError: [Errno 104] Connection reset by peer"
+
+
+def sample(sent: float, took: float, outcome: str, detail: str = "", skipped: int = 0) -> Sample:
+    right = outcome == "good"
+    return Sample(sent, took, outcome, 200 if right else None, "4712" if right else "", detail, skipped)
+
+
+HEAD_EXCERPT = Excerpt(
+    samples=(
+        sample(52.2510, 0.00412, "good"),
+        sample(52.3010, 0.00431, "good"),
+        sample(52.3512, 0.00052, "refused", REFUSED),
+        sample(52.4012, 0.00031, "refused", REFUSED),
+        sample(52.4513, 0.00029, "refused", REFUSED),
+        sample(78.7514, 2.00021, "timeout", "", 523),
+        sample(78.8012, 0.00038, "refused", REFUSED),
+        sample(78.8519, 0.00042, "refused", REFUSED),
+        sample(78.9019, 0.00361, "good"),
+        sample(78.9521, 0.00402, "good"),
+    ),
+    errors=(
+        Error("refused", None, REFUSED, 428),
+        Error("unreachable", None, UNREACHABLE, 96),
+        Error("timeout", None, "", 7),
+    ),
+    others=0,
+)
+BLIP_EXCERPT = Excerpt(
+    samples=(
+        sample(52.3010, 0.00398, "good"),
+        sample(52.3510, 0.00317, "reset", RESET),
+        sample(52.4010, 0.00422, "good"),
+    ),
+    errors=(Error("reset", None, RESET, 1),),
+    others=0,
+)
 HEAD_DOWN = Window(
     start=Bracket(52.301, 52.3263, 52.3517),
     end=Bracket(78.8519, 78.8769, 78.9054),
@@ -98,6 +146,7 @@ HEAD_DOWN = Window(
     longest=26.6044,
     open=False,
     outcomes={"refused": 428, "unreachable": 96, "timeout": 7},
+    excerpt=HEAD_EXCERPT,
 )
 BLIP = Window(
     start=Bracket(52.301, 52.3259, 52.3542),
@@ -106,6 +155,164 @@ BLIP = Window(
     longest=0.1034,
     open=False,
     outcomes={"reset": 1},
+    excerpt=BLIP_EXCERPT,
+)
+
+HEAD_UP, BACK, PROXY_UP = 66.63, 66.93, 78.7
+"""When the head's process answered again, the controller had recovered, the head's proxy was healthy."""
+
+
+def spans(*states: tuple[float, str, str]) -> tuple[Span, ...]:
+    """Give spans that follow one another, each from its start to that of the next."""
+    ends = [start for start, _, _ in states[1:]] + [END]
+    return tuple(
+        Span(start, end, state, says) for (start, state, says), end in zip(states, ends, strict=True)
+    )
+
+
+def replica(number: int) -> Member:
+    slot = f"worker-{1 + number % 2}"
+    running = f"RUNNING, process {4711 + number}"
+    return Member(
+        f"replica {('44q7diqp', 'ja6r21vo', 'x0p9e6zt', 'b7n4kfhm', 'qe51ycwd', '8mzt3g0s')[number]}",
+        "replica",
+        slot,
+        spans(
+            (21.2, "starting", "STARTING"),
+            (33.4 + number / 10, "up", running),
+            (KILLED + 0.02, "unknown", "the head is gone: nobody can say"),
+            (BACK, "up", running),
+        ),
+    )
+
+
+MEMBERS = (
+    Member(
+        "head",
+        "head",
+        "head",
+        spans(
+            (3.1, "starting", "started by the supervisor"),
+            (7.9, "up", "ALIVE, process 401"),
+            (KILLED + 0.014, "dead", "ended by SIGKILL"),
+            (STARTED, "starting", "started again by the supervisor"),
+            (HEAD_UP, "up", "ALIVE, process 1802"),
+        ),
+    ),
+    *(
+        Member(
+            f"worker-{number}",
+            "worker",
+            f"worker-{number}",
+            spans(
+                (8.0, "starting", "started by the supervisor"),
+                (13.2 + number, "up", f"ALIVE, process {500 + number}"),
+                (KILLED + 0.02, "unknown", "the head is gone: nobody can say"),
+                (HEAD_UP, "up", f"ALIVE, process {500 + number}"),
+            ),
+        )
+        for number in (1, 2)
+    ),
+    Member(
+        "controller",
+        "controller",
+        "head",
+        spans(
+            (17.0, "starting", "PENDING_CREATION"),
+            (18.1, "up", "ALIVE, process 602"),
+            (KILLED + 0.014, "dead", "its node is dead"),
+            (HEAD_UP, "starting", "RESTARTING"),
+            (BACK, "up", "ALIVE, process 1805, 1 restart"),
+        ),
+    ),
+    Member(
+        "proxy head",
+        "proxy",
+        "head",
+        spans(
+            (19.0, "starting", "STARTING"),
+            (25.6, "up", "HEALTHY"),
+            (KILLED + 0.014, "dead", "its node is dead"),
+            (73.7, "starting", "STARTING"),
+            (PROXY_UP, "up", "HEALTHY"),
+        ),
+    ),
+    *(
+        Member(
+            f"proxy worker-{number}",
+            "proxy",
+            f"worker-{number}",
+            spans(
+                (34.0, "starting", "STARTING"),
+                (40.6, "up", "HEALTHY"),
+                (KILLED + 0.02, "unknown", "the head is gone: nobody can say"),
+                (BACK, "up", "HEALTHY"),
+            ),
+        )
+        for number in (1, 2)
+    ),
+    *(replica(number) for number in range(6)),
+)
+EXPLAINED = KILLED, 78.8769
+
+
+def after(earliest: float, at: float, latest: float) -> Bracket:
+    return Bracket(earliest - KILLED, at - KILLED, latest - KILLED)
+
+
+def cause(name: str, who: str, start: float, end: float, source: str, evidence: str, *, path=True) -> Cause:
+    share = (end - start) / (EXPLAINED[1] - EXPLAINED[0]) if path else 0.0
+    return Cause(name, who, start, end, source, evidence, share)
+
+
+CAUSES = (
+    cause("restart delay", "head", KILLED + 0.014, STARTED, "supervisor", "ended (SIGKILL); started again"),
+    cause("head process starting", "head", STARTED, HEAD_UP, "supervisor", "started again; up"),
+    cause(
+        "worker reconnecting",
+        "worker-1",
+        HEAD_UP,
+        HEAD_UP + 1.21,
+        "raylet",
+        "GCS server reconnected",
+        path=False,
+    ),
+    cause(
+        "controller recovering",
+        "controller",
+        HEAD_UP,
+        BACK,
+        "controller",
+        "Recovering target state from checkpoint; Recovered 6 replicas",
+    ),
+    cause("proxy starting", "proxy head", 73.7, PROXY_UP, "controller", "Starting proxy; proxy is healthy"),
+)
+RECOVERY = Recovery(
+    fault="fault",
+    injected=KILLED,
+    until=RECOVERED,
+    phases=(
+        Phase("impact", after(KILLED, 52.3263, 52.3517), "head/new refused", "head/new"),
+        Phase("detection", after(52.33, 52.33, 52.331), "head ended (SIGKILL)", "supervisor"),
+        Phase("mitigation", after(78.8519, 78.8769, 78.9054), "head/new good again", "head/new"),
+        Phase(
+            "recovery",
+            after(83.91, RECOVERED, RECOVERED),
+            "application, members and probes as before",
+            "state",
+        ),
+    ),
+    downtime={"users": 0.05, "workers": 0.0, "head": 26.5506},
+    explained=EXPLAINED,
+    causes=CAUSES,
+    unexplained=1 - sum(each.share for each in CAUSES),
+)
+SIZES = (1.0, 15.0, 49.2)
+AVAILABILITY = (
+    Availability("users", "service/new", SIZES, ((0.9, 0.96), (0.9896, 0.996), (0.9979, 0.9993))),
+    Availability("workers", "worker-1/new", SIZES, ((1.0, 1.0),) * 3),
+    Availability("workers", "worker-2/reused", SIZES, ((0.0, 1.0), (0.82, 1.0), (0.964, 1.0))),
+    Availability("head", "head/new", SIZES, ((0.0, 0.0), (0.0, 0.0), (0.4573, 0.4591))),
 )
 
 STEPS = (
@@ -289,6 +496,9 @@ def head_node_failure() -> Run:
             "gcs_fault_tolerance": "redis",
             "workers": 2,
         },
+        recoveries=(RECOVERY,),
+        members=MEMBERS,
+        availability=AVAILABILITY,
     )
     return Run(
         run="2026-11-22T13-45-07-head-node-failure",
@@ -310,6 +520,25 @@ def head_node_failure() -> Run:
         },
         scenarios=(scenario,),
     )
+
+
+UNRECOVERED = replace(
+    RECOVERY,
+    until=END,
+    phases=(
+        *RECOVERY.phases[:2],
+        Phase("mitigation", None, "service/new was still down at the end", ""),
+        Phase("recovery", None, "replicas are 0, not 6", ""),
+    ),
+    downtime={"users": 46.0741, "workers": 0.0, "head": 26.5506},
+    explained=(KILLED, 98.4),
+    causes=(
+        replace(CAUSES[0], share=5.0 / 46.084),
+        replace(CAUSES[1], share=9.3 / 46.084),
+        Cause("application deploying", "sleepy_pid", BACK, None, "state", "DEPLOYING", 31.47 / 46.084),
+    ),
+    unexplained=(46.084 - 5.0 - 9.3 - 31.47) / 46.084,
+)
 
 
 def without_fault_tolerance() -> Run:
@@ -367,6 +596,7 @@ def without_fault_tolerance() -> Run:
         assertions=assertions,
         faults=(fault,),
         probes=(replace(scenario.probes[0], series=(users,)), *scenario.probes[1:]),
+        recoveries=(UNRECOVERED,),
     )
     return replace(
         run,
@@ -393,6 +623,9 @@ def could_not_start() -> Run:
         assertions=(),
         happenings=(),
         cluster={},
+        recoveries=(),
+        members=(),
+        availability=(),
         steps=tuple(
             replace(step, state="error", message=message, end=61.0)
             if number == 0

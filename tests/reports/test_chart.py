@@ -133,7 +133,8 @@ def test_a_lone_slow_answer_is_seen_in_the_latency_and_gaps_stay_gaps():
     assert line.count("M") == 2
     assert area.count("M") == 2
     # One step up by about two decades of three, and down again.
-    assert re.search(r"v-3\dh1v3\d", area)
+    (up, down) = re.findall(r"v(-\d+)h1v(\d+)", area)[0]
+    assert -int(up) == int(down) == pytest.approx(2 / 3 * chart.LATENCY * chart.FINE, rel=0.1)
 
 
 def test_without_answers_there_is_no_latency_to_draw():

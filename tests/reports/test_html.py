@@ -117,7 +117,16 @@ def test_a_probe_that_was_started_twice_has_two_lanes():
 def test_text_of_others_stays_text():
     run = without_fault_tolerance()
     scenario = run.scenarios[0]
-    hostile = "</title><script>alert(1)</script>\x00\x1b[31m"
+    hostile = "</title></svg><script>alert(1)</script>\"'\x00\x1b[31m"
+    excerpt = HEAD_DOWN.excerpt
+    quoted = replace(
+        HEAD_DOWN,
+        excerpt=replace(
+            excerpt,
+            errors=tuple(replace(each, detail=hostile) for each in excerpt.errors),
+            samples=tuple(replace(each, who=hostile, detail=hostile) for each in excerpt.samples),
+        ),
+    )
     scenario = replace(
         scenario,
         name=hostile,
@@ -126,6 +135,23 @@ def test_text_of_others_stays_text():
         cluster={hostile: hostile},
         assertions=tuple(
             replace(each, name=hostile, actual=hostile, why=hostile) for each in scenario.assertions
+        ),
+        members=(replace(scenario.members[0], name=hostile, slot=hostile),),
+        recoveries=(
+            replace(
+                scenario.recoveries[0],
+                causes=tuple(
+                    replace(each, cause=hostile, who=hostile, evidence=hostile)
+                    for each in scenario.recoveries[0].causes
+                ),
+            ),
+        ),
+        probes=(
+            replace(
+                scenario.probes[2],
+                name=hostile,
+                series=(replace(scenario.probes[2].series[0], series=hostile, windows=(quoted,)),),
+            ),
         ),
     )
     rendered = html.render(replace(run, run=hostile, message=hostile, scenarios=(scenario,)))
@@ -142,9 +168,105 @@ def test_nothing_is_loaded_and_every_picture_has_words(name):
     assert "default-src 'none'" in tree.xpath("//meta[@http-equiv]/@content")[0]
     assert not tree.xpath("//@style")
     for svg in tree.xpath("//svg[not(ancestor::svg)]"):
-        assert (svg.get("role") == "img" and svg.get("aria-label")) or svg.xpath(
+        # What can be followed to its window is a group: a reader of the screen must not skip its links.
+        role = "group" if svg.xpath(".//a") else "img"
+        assert (svg.get("role") == role and svg.get("aria-label")) or svg.xpath(
             "ancestor-or-self::*[@aria-hidden='true']"
         )
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_link_leads_somewhere_and_no_name_is_given_twice(name):
+    tree = page(RUNS[name]())
+    names = tree.xpath("//@id")
+    assert len(names) == len(set(names))
+    assert {link[1:] for link in tree.xpath("//@href") if link.startswith("#")} <= set(names)
+
+
+def test_it_says_how_long_each_was_down_and_why_before_anything_else():
+    tree = page(head_node_failure())
+    tiles = [" ".join(tile.text_content().split()) for tile in tree.find_class("tile")]
+    assert "users50 ms [0-104]1 of 1 084 requests failed" in tiles[0]
+    assert "workersnone seen" in tiles[0]
+    assert "all as before after 32.6 s" in tiles[1]
+    assert "2head process starting9.30 s35 %" in tiles[1]
+    assert "?unexplained6.96 s26 %" in tiles[1]
+
+
+def test_a_waterfall_has_phases_with_brackets_causes_with_shares_and_what_is_unexplained():
+    (table,) = page(head_node_failure()).find_class("fall")
+    rows = [" ".join(" ".join(row.itertext()).split()) for row in table.iterfind("tbody/tr")]
+    assert rows[0].startswith("users down service/new 50 ms")
+    assert rows[4].startswith("mitigation all traffic good again +26.56 s [26.53-26.59]")
+    assert rows[7].startswith(
+        "2 head process starting head 9.30 s 35 % +5.01 s to +14.31 s started again; up"
+    )
+    assert rows[9].startswith("worker reconnecting worker-1 1.21 s +14.31 s to"), "off the path: no share"
+    assert rows[-1] == "? unexplained 6.96 s 26 % Nothing was seen."
+    assert len(table.xpath(".//tr[@class='unexplained']//*[@class='gap'][@height='16']")) == 3
+
+
+def test_a_recovery_that_never_came_is_not_claimed():
+    (table,) = page(without_fault_tolerance()).find_class("fall")
+    said = " ".join(table.text_content().split())
+    assert said.count("not seen") == 2
+    assert "replicas are 0, not 6" in said
+    assert "not over" in said
+
+
+def test_members_have_lanes_in_words_and_in_pictures():
+    tree = page(head_node_failure())
+    (lane,) = tree.xpath("//svg[@aria-label='proxy head: dead 21.4 s, starting 5.00 s']")
+    assert [bar.get("class") for bar in lane.find_class("bar")] == [
+        "bar starting",
+        "bar up",
+        "bar dead",
+        "bar starting",
+        "bar up",
+    ]
+    (table,) = tree.xpath("//*[@aria-label='Members over time']//tbody")
+    rows = [" ".join(" ".join(row.itertext()).split()) for row in table]
+    assert rows[3] == (
+        "controller controller head starting 17.000 s , up 18.100 s , dead 52.330 s , starting 66.630 s , up 66.930 s"
+    )
+
+
+def test_a_window_shows_its_samples_its_errors_word_for_word_and_what_the_cluster_said():
+    tree = page(head_node_failure())
+    (link,) = tree.xpath("//*[starts-with(@aria-label, 'head/new, downtime')]//a/@href")
+    row = tree.get_element_by_id(link[1:])
+    said = " ".join(" ".join(row.getnext().itertext()).split())
+    for expected in (
+        "428 × refused #1 ConnectionRefusedError: [Errno 111] Connection refused",
+        "52.351 s 0.52 ms refused #1",
+        "523 requests left out",
+        "78.751 s 2.00 s timeout",
+        "78.902 s 3.6 ms good 200 4712",
+        "52.330 s supervisor head head is dead: its gcs_server ended by SIGKILL",
+    ):
+        assert expected in said, expected
+    assert "started worker-1" not in said, "too long before it"
+
+
+def test_only_the_longest_windows_are_shown_closely_where_there_are_too_many():
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    series = scenario.probes[2].series[0]
+    many = tuple(replace(HEAD_DOWN, longest=float(number)) for number in range(30))
+    probe = replace(scenario.probes[2], series=(replace(series, windows=many),))
+    tree = page(replace(run, scenarios=(replace(scenario, probes=(probe,)),)))
+    rows = tree.xpath("//tr[starts-with(@id, 'window-1-')]")
+    closer = [row.getnext() is not None and row.getnext().get("class") == "closer" for row in rows]
+    assert len(rows) == 30
+    assert closer[-1]
+    assert not closer[0]
+
+
+def test_availability_claims_no_more_than_is_known():
+    (table,) = page(head_node_failure()).find_class("availability")
+    rows = [[cell.text_content() for cell in row] for row in table.iterfind("tbody/tr")]
+    assert rows[0] == ["users service/new", "90-96 %", "98.96-99.6 %", "99.79-99.93 %"]
+    assert rows[1] == ["workers worker-1/new", "100 %", "100 %", "100 %"]
 
 
 def wild(columns: int, seed: int) -> Chart:
