@@ -706,9 +706,11 @@ def repeated() -> Run:
     aborted = (
         "Aborted: longest downtime of users (service/new) is 60.2 s or more, and `abort_when` allows 60 s."
     )
+    whole = replace(RECOVERY.phases[-1], after=after(RECOVERED + 8.75, RECOVERED + 9.5, RECOVERED + 9.5))
+    later = replace(RECOVERY, phases=(*RECOVERY.phases[:-1], whole), until=RECOVERED + 9.5)
     second = replace(
         passed, repetition=2, repetitions=2, seed=2754410, delay=8.125, faults=(fault,), verdict=Verdict.FAIL,
-        state="aborted", message=aborted,
+        state="aborted", message=aborted, recoveries=(later,),
     )  # fmt: skip
     scenarios = (unknown, first, second)
     options = {

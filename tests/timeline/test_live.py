@@ -71,7 +71,8 @@ def test_a_stall_of_the_prober_begins_a_new_streak_and_keeps_nobody_waiting():
 def seen(kinds: list[Class], first: int) -> Evidence:
     sent = np.arange(first, first + len(kinds), dtype=np.int64)
     zeros = np.zeros(len(kinds), dtype=np.uint16)
-    return Evidence(sent, sent, sent, sent, np.array(kinds, dtype=np.uint8), zeros.astype(np.uint8), zeros)
+    kind = np.array(kinds, dtype=np.uint8)
+    return Evidence(sent, sent, sent, sent, kind, zeros.astype(np.uint8), zeros, zeros, zeros)
 
 
 @given(st.lists(st.lists(st.sampled_from(list(Class)))))
