@@ -11,6 +11,7 @@ VERBS = {
     "run": "run scenarios against a cluster (the default: `ftrun FILE` runs)",
     "check": "read files and report every mistake; touches nothing, opens no socket",
     "report": "make the reports of a finished run again, from its journal and samples alone",
+    "bundle": "pack a run into one file without secrets, to attach to an issue",
     "schema": "print the JSON Schema of scenario or inventory files, for editors",
     "doctor": "say whether this machine can run scenarios, and what to do if not",
     "cleanup": "heal and remove what a killed run left behind",

@@ -102,6 +102,7 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
         await survey(plan, args.report_dir)
         folder = made(args.report_dir, Path(plan.scenarios[0].file).stem)
         latest(folder)
+        sources = kept(plan, folder)
         from runner.cli.progress import Progress, diagnostics
 
         progress = Progress(folder, sys.stdout)
@@ -120,6 +121,7 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
                     folder,
                     argv=argv,
                     options={**chosen(args), "variables": dict(plan.variables)},
+                    sources=sources,
                     retry_unknown=args.retry_unknown,
                     hear=(log, progress.hear),
                     leave=leave,
@@ -188,6 +190,25 @@ def made(reports: Path, name: str) -> Path:
             help="Choose another place with --report-dir DIR.",
         ) from error
     return folder
+
+
+def kept(plan: Plan, folder: Path) -> dict[str, object]:
+    """Keep what the run is made of in its folder: files, applications, what is installed; give the places."""
+    from importlib.metadata import distributions
+
+    from runner.journal import sources
+    from runner.language import pack
+
+    files = dict(plan.sources)
+    for scenario in plan.scenarios:
+        for app in (scenario.app, *scenario.apps.values()):
+            if app is not None and app.folder is not None:
+                module = re.split(r"[:.](?=\w+$)", str(app.config["import_path"]))[0]
+                for path in sources.code(app.folder, module):
+                    files[path] = Path(path).read_bytes()
+    there = {f"{each.name}=={each.version}" for each in distributions()}
+    (folder / "versions.txt").write_text("".join(f"{each}\n" for each in sorted(there, key=str.lower)))
+    return sources.keep(files, folder, here=Path.cwd(), pack=pack.folder("scenarios").parent)
 
 
 def latest(folder: Path) -> None:

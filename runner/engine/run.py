@@ -22,6 +22,7 @@ from runner.engine.venue import Venue, in_order, opened, settings
 from runner.errors import CannotRun, FtrunError, InvalidInput
 from runner.journal.events import Interrupt, RunEnd, RunStart
 from runner.journal.journal import Journal, Subscriber
+from runner.journal.redaction import of_environment
 from runner.language.plan import Plan
 
 Json = Any
@@ -58,25 +59,30 @@ async def perform(
     *,
     argv: Sequence[str] = (),
     options: Mapping[str, Json] | None = None,
+    sources: Mapping[str, Json] | None = None,
     retry_unknown: int = 0,
     hear: Sequence[Subscriber] = (),
     leave: Callable[[], None] = lambda: os._exit(2),
 ) -> Journal:
     """Run everything, journalled in `folder`, whose name is the run's id; give the journal, closed.
 
-    `options` are what the command line chose, to be journalled. A scenario that comes out unknown is run
-    again, up to `retry_unknown` times.
+    `options` are what the command line chose, `sources` where the files are kept, both to be journalled. A
+    scenario that comes out unknown is run again, up to `retry_unknown` times. Values of environment variables
+    that look like secrets are hidden in the journal.
 
     The first SIGINT or SIGTERM unwinds, the second calls `leave`. Raises CannotRun where the journal could
     not be written to its end; everything is undone then, too.
     """
     loop = asyncio.get_running_loop()
     zero = loop.time()
-    journal = Journal.create(folder / "journal.jsonl", zero, now=loop.time)
+    secrets = of_environment(os.environ)
+    journal = Journal.create(folder / "journal.jsonl", zero, now=loop.time, secrets=secrets)
     try:
         for each in hear:
             journal.subscribe(each)
-        journal.append(_start(plan, folder.name, zero, argv, options or {}))
+        journal.append(
+            _start(plan, folder.name, zero, argv=argv, options=options or {}, sources=sources or {})
+        )
         working = asyncio.create_task(_every(plan, folder, journal, retry_unknown))
         with _signals(working, journal, leave):
             end = await _ended(working)
@@ -92,7 +98,15 @@ async def perform(
     return journal
 
 
-def _start(plan: Plan, run: str, zero: float, argv: Sequence[str], options: Mapping[str, Json]) -> RunStart:
+def _start(
+    plan: Plan,
+    run: str,
+    zero: float,
+    *,
+    argv: Sequence[str],
+    options: Mapping[str, Json],
+    sources: Mapping[str, Json],
+) -> RunStart:
     inventory = plan.inventory
     return RunStart(
         run=run,
@@ -117,6 +131,7 @@ def _start(plan: Plan, run: str, zero: float, argv: Sequence[str], options: Mapp
             "allow": list(inventory.allow),
         },
         options=options,
+        sources=sources,
     )
 
 

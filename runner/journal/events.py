@@ -52,6 +52,8 @@ class RunStart(Event):
     """name, file, cluster (its settings, redacted), allow."""
     options: Mapping[str, Json] = field(default_factory=dict)
     """What the command line chose, but for the files: inventory, given, app, path, tags, skip_tags."""
+    sources: Mapping[str, Json] = field(default_factory=dict)
+    """Where the files it was made of are kept: files (place below sources/, by path), here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
