@@ -135,6 +135,7 @@ async def test_the_end_of_the_scenario_comes_before_the_time_to_heal(tmp_path: P
     injected, healed, _ = instants(told)
     assert healed is not None
     assert healed < injected + 10
+    assert told.all(events.ScenarioEnd)[0].t < injected + 60
     assert [event.error for event in undone(told, "link_up")] == [None]
     assert told.run.scenarios[0].state == "finished"
 
@@ -212,6 +213,22 @@ async def test_each_of_several_links_is_joined_before_the_fault_is_healed(tmp_pa
     assert len(done) == 2
     (healed,) = told.all(events.FaultHealed)
     assert healed.seq > max(event.seq for event in done)
+
+
+async def test_a_node_that_is_started_again_is_cut_off_still(tmp_path: Path) -> None:
+    told = await play(
+        BEGUN
+        + "- partition: {node: {worker: 1}}\n  register: cut\n- kill: {node: {worker: 1}}\n  register: dead\n"
+        "- pause: 20s\n- heal: cut\n- wait_for: {recovered: dead}\n- wait_for: {recovered: cut}\n",
+        tmp_path,
+    )
+    cut, dead = told.run.scenarios[0].faults
+    assert cut.injected is not None
+    assert cut.healed == pytest.approx(cut.injected + 20, abs=0.5)
+    assert dead.healed is not None
+    assert dead.healed < cut.healed
+    assert cut.recovered is not None
+    assert cut.recovered >= cut.healed
 
 
 async def test_a_process_takes_its_node_along_which_comes_back_as_another(tmp_path: Path) -> None:
