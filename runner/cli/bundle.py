@@ -88,7 +88,7 @@ def cleaner(environment: Mapping[str, str], home: Path) -> Callable[[str, bytes]
     import platform
 
     from runner.journal.journal import HIDDEN
-    from runner.journal.redaction import hidden, hidden_lines, of_environment, without
+    from runner.journal.redaction import hidden_lines, of_environment, without
 
     known = sorted(of_environment(environment), key=len, reverse=True)
     words = [(str(home), "~")]
@@ -102,7 +102,7 @@ def cleaner(environment: Mapping[str, str], home: Path) -> Callable[[str, bytes]
         for each in known:
             text = text.replace(each, HIDDEN)
         code = name.endswith((".py", ".sh"))
-        text = hidden(text, code=True) if code else hidden_lines(text)
+        text = hidden_lines(text, code=code)
         return without(text, words).encode("utf-8", "surrogateescape")
 
     return clean

@@ -27,7 +27,7 @@ _URL = re.compile(r"(?<=://)[^/\s:@\"']+:[^/\s@\"']+(?=@)")
 _HEADER = re.compile(
     r"(?i)((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)([\"']?\s*[:=]\s*[\"']?)([^\"'\r\n,}]+)"
 )
-_OPTION = re.compile(rf"(?i)(--?[\w-]*{_NAME}[\w-]*[= ]\s*)([\"']?)([^\s\"']+)")
+_OPTION = re.compile(rf"(?i)((?<![\w-])--?[\w-]*{_NAME}[\w-]*[= ]\s*)([\"']?)([^\s\"']+)")
 _ASSIGNED = re.compile(rf"(?i)([\w.-]*{_NAME}[\w-]*[\"']?\s*[:=]\s*)([\"']?)([^\s\"',;{{}}\[\]()]+)")
 _QUOTED = re.compile(rf"(?i)([\w.-]*{_NAME}[\w-]*[\"']?\s*[:=]\s*)([\"'])([^\"'\r\n]+)")
 
@@ -73,14 +73,16 @@ def hidden_in(value: Json, name: str = "") -> Json:
     return HIDDEN if secret(name) and value and not _HARMLESS.fullmatch(value) else hidden(value)
 
 
-def hidden_lines(text: str) -> str:
+def hidden_lines(text: str, *, code: bool = False) -> str:
     """Give lines without secrets; each may be a JSON object, and stays as it is where it holds none."""
-    return "\n".join(map(_line, text.split("\n")))
+    return "\n".join(_line(line, code=code) for line in text.split("\n"))
 
 
-def _line(line: str) -> str:
-    if not line.startswith("{"):
-        return hidden(line)
+def _line(line: str, *, code: bool) -> str:
+    if "://" not in line and not secret(line):
+        return line  # nearly all of them
+    if code or not line.startswith("{"):
+        return hidden(line, code=code)
     try:
         value = json.loads(line)
     except ValueError:

@@ -39,6 +39,7 @@ def test_what_stands_under_the_name_of_a_secret_is_hidden(text: str, shown: str)
         "http://10.1.0.2:8000/a@b",
         "2026-01-01 10:00:00,123 INFO controller 1 -- Replica 44q7diqp is RUNNING: 12 of 12",
         "steps[3].block[0]",
+        "Generate one with `ray get-auth-token --generate`.",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
