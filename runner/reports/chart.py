@@ -125,6 +125,12 @@ def gaps(start: float, end: float, covered: Iterable[tuple[float, float]]) -> li
     return found
 
 
+def rug(instants: Iterable[float]) -> str:
+    """Give a path of one stroke for each place in percent, on a thousand columns."""
+    columns = sorted({min(999, round(each * 10)) for each in instants})
+    return "".join(f"M{column},0v6" for column in columns)
+
+
 def stack(spans: Sequence[tuple[float, float]]) -> list[int]:
     """Give each span a row, counted from 0, so that spans of one row do not overlap."""
     ends: list[float] = []

@@ -25,9 +25,11 @@ from runner.timeline.run import Bracket, Chart, Fault, Happening, Probe, Run, Sc
 
 K = TypeVar("K")
 T = TypeVar("T")
-ROOM = {"states": 19_000, "latency": 12_000, "closer": 11_000}
-"""Bytes that the charts of all scenarios may take, and what is told of their windows: where they need more,
-columns get wider, and only the longest windows are shown sample by sample."""
+ROOM = {"states": 19_000, "latency": 12_000, "closer": 10_000, "said": 7_000}
+"""Bytes that all scenarios together may take for charts, excerpts of windows and what the cluster said.
+Where they need more, columns get wider, and only the longest windows and the most telling words are shown."""
+CAUSES = 60
+"""Causes that all waterfalls together show, about."""
 CURVES = 8
 """Most latency charts of a scenario."""
 AROUND = 2.0
@@ -75,6 +77,8 @@ def render(run: Run) -> str:
         "percent": waterfall.percent,
     }
     jinja.finalize = _finalize
+    recoveries = sum(len(scenario.recoveries) for scenario in run.scenarios)
+    most = min(16, max(6, CAUSES // max(1, recoveries)))
     text: str = jinja.get_template("report.html.j2").render(
         run=run,
         style=style,
@@ -95,7 +99,7 @@ def render(run: Run) -> str:
         command=shlex.join(("ftrun", *run.argv)),
         facts=[*_facts(run.inventory, "inventory"), *_facts(run.machine, "machine")],
         sections=[
-            _section(number, scenario, 1 / len(run.scenarios))
+            _section(number, scenario, 1 / len(run.scenarios), most)
             for number, scenario in enumerate(run.scenarios, 1)
         ],
         repeated=[repetitions.draw(each, run.scenarios) for each in run.repeated],
@@ -154,8 +158,11 @@ def _fit(draw: Draw, charts: Sequence[Chart], columns: int, room: float) -> list
         columns = columns * 3 // 4
 
 
-def _section(number: int, scenario: Scenario, share: float) -> dict[str, Any]:
-    """Give what the template says of a scenario; `share` is its part of the room for what is long."""
+def _section(number: int, scenario: Scenario, share: float, most: int) -> dict[str, Any]:
+    """Give what the template says of a scenario.
+
+    `share` is its part of the room for what is long, `most` the number of causes of a waterfall.
+    """
     axis = chart.Axis(scenario.start, scenario.end)
     every = [series for probe in scenario.probes for series in probe.series]
     blind = [(series, each) for series in every for each in series.blind]
@@ -207,8 +214,8 @@ def _section(number: int, scenario: Scenario, share: float) -> dict[str, Any]:
             if fault.injected is not None
         ],
         "marks": lanes_of.marks(scenario, axis),
-        "happened": lanes_of.happenings(scenario, axis),
-        "happenings": sorted(lanes_of.telling(scenario), key=lambda each: each.at),
+        "happened": lanes_of.happenings(scenario, axis, share),
+        "happenings": _quoted(scenario, share * ROOM["said"]),
         "bars": lanes_of.bars(scenario, axis),
         "members": (found := lanes_of.members(scenario, axis)),
         "groups": lanes_of.groups(found["lanes"]),
@@ -224,7 +231,7 @@ def _section(number: int, scenario: Scenario, share: float) -> dict[str, Any]:
         "windows_left_out": sum(len(series.windows) for series in every) - len(windows),
         "blind": _longest(blind, lambda each: each.end - each.start),
         "blind_left_out": max(0, len(blind) - ROWS),
-        "waterfalls": [waterfall.draw(each, scenario) for each in scenario.recoveries],
+        "waterfalls": [waterfall.draw(each, scenario, most) for each in scenario.recoveries],
         "availability": _availability(scenario),
         "faults": [(fault, _moments(fault, at)) for fault in scenario.faults],
         "steps": _steps(scenario.steps),
@@ -348,6 +355,17 @@ def _closer(windows: Sequence[Window], scenario: Scenario, room: float) -> set[i
             break
         chosen.add(id(window))
     return chosen
+
+
+def _quoted(scenario: Scenario, room: float) -> list[Happening]:
+    """Give as much of what the cluster did as so many bytes hold, but not too little, in order."""
+    kept = []
+    for number, each in enumerate(lanes_of.telling(scenario)):
+        room -= 90 + len(each.text[:160])
+        if room < 0 and number >= ROWS // 3:
+            break
+        kept.append(each)
+    return sorted(kept, key=lambda each: each.at)
 
 
 def _availability(scenario: Scenario) -> dict[str, Any] | None:

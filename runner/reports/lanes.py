@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from runner.timeline.run import Fault, Happening, Member, Scenario, Series, Span
 
 ROWS = 30
 """Longest table of a scenario."""
-MARKS = 24
+MARKS = 20
 """Most marks of what the cluster did."""
 LANES = 30
 """Most lanes of members; those in which something happens come before those that are up throughout."""
@@ -59,13 +60,16 @@ def marks(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
     }
 
 
-def happenings(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
-    """Give the marks of what the cluster did, in the order in which they choose their room."""
-    shown = telling(scenario)[:MARKS]
-    said = [
-        cut(each.text if each.slot in each.text else f"{each.slot} {each.text}", LONGEST) for each in shown
+def happenings(scenario: Scenario, axis: chart.Axis, share: float) -> dict[str, Any]:
+    """Give the marks of what the cluster did, in the order in which they choose room, and a rug of all."""
+    shown = telling(scenario)[: max(MARKS // 2, round(share * MARKS))]
+    texts = [
+        (
+            axis.percent(each.at),
+            cut(each.text if each.slot in each.text else f"{each.slot} {each.text}", LONGEST),
+        )
+        for each in shown
     ]
-    texts = [(axis.percent(each.at), text) for each, text in zip(shown, said, strict=True)]
     labels = chart.place(texts, rows=3)
     return {
         "marks": [
@@ -73,13 +77,20 @@ def happenings(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
             for each, (x, text), label in zip(shown, texts, labels, strict=True)
         ],
         "rows": 1 + max((label.row for label in labels if label), default=0),
+        "rug": chart.rug([axis.percent(each.at) for each in scenario.happenings]),
     }
 
 
 def telling(scenario: Scenario) -> list[Happening]:
-    """Give what the cluster did, as much as a table holds: first what came after the first fault."""
+    """Give what the cluster did, the telling first: later lines of logs, and what came before the fault."""
     hit = first_hit(scenario)
-    return sorted(scenario.happenings, key=lambda each: (each.at < hit, each.at))[:ROWS]
+    return sorted(scenario.happenings, key=lambda each: (_weight(each), each.at < hit, each.at))
+
+
+def _weight(happening: Happening) -> int:
+    if happening.text.startswith("stalled"):
+        return 3
+    return {"controller": 1, "gcs": 2, "raylet": 2}.get(happening.source, 0)
 
 
 def first_hit(scenario: Scenario) -> float:
@@ -161,14 +172,22 @@ def downs(
 def members(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
     """Give the lanes of nodes and actors, each a row of spans; those that only stood may be left out."""
     every = sorted(enumerate(scenario.members), key=lambda each: (_still(each[1]), each[0]))[:LANES]
-    lanes = [
-        {
-            "member": member,
-            "spans": [_span(span, axis, scenario) for span in member.spans[:SPANS]],
-            "says": _sum_up(member, first_hit(scenario) if scenario.faults else scenario.start),
-        }
-        for _, member in sorted(every, key=lambda each: each[0])
-    ]
+    since = first_hit(scenario) if scenario.faults else scenario.start
+    lanes = []
+    for _, member in sorted(every, key=lambda each: each[0]):
+        spans = _joined(member.spans)
+        gone = _gone(member, spans)
+        lanes.append(
+            {
+                "member": member,
+                "spans": [
+                    _span(span, axis, scenario, gone=span.end > gone and span.state == "dead")
+                    for span in spans[:SPANS]
+                ],
+                "states": spans,
+                "says": _sum_up(spans, since, gone),
+            }
+        )
     return {"lanes": lanes, "left_out": len(scenario.members) - len(every)}
 
 
@@ -176,34 +195,58 @@ def _still(member: Member) -> bool:
     return {span.state for span in member.spans} <= {"up"}
 
 
-def _span(span: Span, axis: chart.Axis, scenario: Scenario) -> dict[str, Any]:
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Give the spans with those of one state that follow one another made one."""
+    found: list[Span] = []
+    for span in spans:
+        last = found[-1] if found else None
+        if last is not None and last.state == span.state and span.start - last.end < 0.001:
+            says = " then ".join(dict.fromkeys(each for each in (last.says, span.says) if each))
+            found[-1] = Span(last.start, span.end, span.state, says)
+        else:
+            found.append(span)
+    return found
+
+
+def _gone(member: Member, spans: Sequence[Span]) -> float:
+    """Give since when a replica is gone for good, and so waited for by nobody; inf where it is not."""
+    dead = [number for number, span in enumerate(spans) if span.state == "dead"]
+    up = [number for number, span in enumerate(spans) if span.state in ("up", "starting")]
+    last = max(up, default=-1)
+    if member.role != "replica" or not dead or dead[-1] < last:
+        return math.inf
+    return next((span.start for span in spans[last + 1 :] if span.state == "dead"), math.inf)
+
+
+def _span(span: Span, axis: chart.Axis, scenario: Scenario, *, gone: bool) -> dict[str, Any]:
     x, width = axis.place(max(span.start, scenario.start), min(span.end, scenario.end))
     length = phrases.duration(span.end - span.start)
-    text = "" if span.state == "up" else f"{span.state} {length}"
+    silent = gone or span.state == "up"
+    text = "" if silent else f"{span.state} {length}"
     return {
         "x": x,
         "width": width,
-        "state": span.state.replace(" ", "-"),
+        "state": "gone" if gone else span.state.replace(" ", "-"),
         "text": text,
-        "short": "" if span.state == "up" else span.state,
-        "fits": text
-        if chart.fits(text, width)
-        else span.state
-        if text and chart.fits(span.state, width)
-        else "",
+        "short": "" if silent else span.state,
+        "fits": next((each for each in (text, span.state) if text and chart.fits(each, width)), ""),
         "title": f"{span.state} for {length}" + (f": {span.says}" if span.says else ""),
     }
 
 
-def _sum_up(member: Member, since: float) -> str:
-    """Give how long a member was not up from an instant on: `dead 5.0 s, starting 9.3 s`."""
-    took: dict[str, float] = {}
-    for span in member.spans:
-        if span.state != "up" and span.end > since:
-            took[span.state] = took.get(span.state, 0.0) + span.end - max(since, span.start)
-    if not member.spans:
+def _sum_up(spans: Sequence[Span], since: float, gone: float) -> str:
+    """Give how long from an instant on a member was known not to be up, and how long nobody knew."""
+    if not spans:
         return "not seen"
-    return ", ".join(f"{state} {phrases.duration(length)}" for state, length in took.items()) or "up"
+    if math.isfinite(gone):
+        return "gone"
+    took = {"not up": 0.0, "unknown": 0.0}
+    for span in spans:
+        if span.state != "up" and span.end > since:
+            name = "unknown" if span.state == "unknown" else "not up"
+            took[name] += span.end - max(since, span.start)
+    told = [f"{name} {phrases.duration(length)}" for name, length in took.items() if length > 0]
+    return ", ".join(told) or "up"
 
 
 def groups(lanes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:

@@ -150,13 +150,18 @@ def say_recovery(recovery: Recovery) -> str:
             told.append(f"{not_done} ({phase.by})" if not_done else phase.by)
     took: dict[str, float] = {}
     for cause in recovery.causes:
-        what = re.sub(r" strikes \d+( of \d+)?$", " strikes", cause.cause)
+        what = strikes(cause.cause)
         took[what] = took.get(what, 0.0) + cause.share
     most = sorted(((share, cause) for cause, share in took.items() if share >= 0.005), reverse=True)
     shares = [f"{share * 100:.0f}% {cause}" for share, cause in most[:MOST]]
     if recovery.explained is not None and recovery.unexplained >= 0.005:
         shares.append(f"{recovery.unexplained * 100:.0f}% unexplained")
     return ", ".join(told) + (f"; {', '.join(shares)}" if shares else "")
+
+
+def strikes(cause: str) -> str:
+    """Give a cause without which strike of a health check it was: all strikes are of one kind."""
+    return re.sub(r" strikes \d+( of \d+)?$", " strikes", cause)
 
 
 def _instant(after: Bracket) -> str:

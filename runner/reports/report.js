@@ -70,7 +70,7 @@ class Timeline {
       title.remove();
     }
     // On paper everything stands as it was laid out without us.
-    this.made = $$(root, ".plots text, .plots circle, .plots .mark line").map((each) => [each, [...each.attributes].map(({ name, value }) => [name, value]), each.matches("text") && each.textContent]);
+    this.made = $$(root, ".plots text, .plots circle, .plots .mark, .plots .mark line").map((each) => [each, [...each.attributes].map(({ name, value }) => [name, value]), each.matches("text") && each.textContent]);
     root.classList.add("live");
     $(root, ".tools").hidden = false;
     this.listen();
@@ -98,9 +98,10 @@ class Timeline {
   }
   all() { this.show(0, this.seconds); }
   fault() {
-    const button = $(this.root, "[data-do=fault]");
-    if (!button) return;
-    const from = number(button, "data-from") / 100 * this.seconds, length = number(button, "data-width") / 100 * this.seconds;
+    const spans = $(this.root, "[data-do=fault]")?.dataset.spans.trim().split(" ").map((span) => span.split(",").map((each) => each / 100 * this.seconds));
+    if (!spans?.[0]?.length) return;
+    this.nth = this.nth === undefined ? 0 : (this.nth + 1) % spans.length;
+    const [from, length] = spans[this.nth];
     this.show(from - 0.06 * length, from + 1.06 * length);
   }
   place(seconds) { return (seconds - this.from) / (this.to - this.from); }
@@ -131,7 +132,7 @@ class Timeline {
       pointer?.classList.toggle("crowded", right - left > 12);
     }
     this.range.textContent = this.whole ? `all ${duration(this.seconds)}`
-      : `${this.from.toFixed(this.digits)} s to ${this.to.toFixed(this.digits)} s, ${duration(this.to - this.from)}`;
+      : `${this.from.toFixed(this.digits + 1)} s to ${this.to.toFixed(this.digits + 1)} s, ${duration(this.to - this.from)}`;
     for (const button of $$(this.root, "[data-do=all], [data-do=out], [data-do=left], [data-do=right]"))
       button.setAttribute("aria-disabled", this.whole);
     this.mark();
@@ -207,10 +208,10 @@ class Timeline {
       text.classList.toggle("crowded", row < 0);
       const dot = $(mark, "circle"), tick = $(mark, "line");
       if (dot) dot.setAttribute("cy", Math.max(row, 0) * pitch + 9);
+      mark.classList.toggle("lone", row < 0);
       if (tick) {
-        const top = (row < 0 ? rows : row) * pitch + 3;
-        tick.setAttribute("y1", top);
-        tick.setAttribute("y2", top + (row < 0 ? 6 : 11));
+        tick.setAttribute("y1", Math.max(row, 0) * pitch + 3);
+        tick.setAttribute("y2", Math.max(row, 0) * pitch + 14);
       }
       text.setAttribute("y", Math.max(row, 0) * pitch + 13);
       text.setAttribute("dx", end ? -gap : gap);
@@ -470,9 +471,8 @@ let restoring = true;
 function restore() {
   const found = /^#(?:window-(\d+)-\d+|scenario-(\d+))(?:@([\d.]+)-([\d.]+))?$/.exec(location.hash);
   if (!found) return;
-  const timeline = timelines.get(found[1] || found[2]);
-  const fold = document.getElementById(`scenario-${found[1] || found[2]}`)?.closest("details");
-  if (fold) fold.open = true;
+  const root = document.getElementById(`timeline-${found[1] || found[2]}`);
+  const timeline = root && wake(root);
   if (!timeline) return;
   restoring = true;
   const row = found[1] && document.getElementById(location.hash.slice(1).split("@")[0]);
@@ -483,7 +483,26 @@ function restore() {
   if (row || found[3] !== undefined) timeline.root.scrollIntoView();
 }
 
-for (const root of $$(document, ".timeline")) timelines.set(root.dataset.scenario, new Timeline(root));
+function wake(root) {
+  const id = root.dataset.scenario;
+  if (!timelines.has(id)) {
+    const before = restoring;
+    restoring = true;
+    timelines.set(id, new Timeline(root));
+    restoring = before;
+  }
+  return timelines.get(id);
+}
+
+// Of many scenarios, those come alive that are about to be seen.
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    wake(target);
+  }
+}, { rootMargin: "600px" });
+for (const root of $$(document, ".timeline")) $(document, ".many") ? seen.observe(root) : wake(root);
 restoring = false;
 restore();
 addEventListener("hashchange", restore);

@@ -10,8 +10,10 @@ from runner.reports import chart, phrases
 from runner.reports.lanes import cut, fault_name
 from runner.timeline.run import Bracket, Cause, Recovery, Scenario
 
-CAUSES = 30
-"""Most causes that are shown; those with the greatest shares stay."""
+EVIDENCE, BRIEF = 280, 76
+"""Most letters of an evidence; of what is seen of it without unfolding."""
+LEAST = 0.005
+"""A share that is smaller is no part of that bar."""
 SEGMENTS = 8
 """Most causes that have a number and a part of the bar of shares."""
 MEANING = {
@@ -22,13 +24,13 @@ MEANING = {
 }
 
 
-def draw(recovery: Recovery, scenario: Scenario) -> dict[str, Any]:
-    """Give the waterfall of a recovery; its axis begins at the fault."""
+def draw(recovery: Recovery, scenario: Scenario, most: int) -> dict[str, Any]:
+    """Give the waterfall of a recovery with the causes of the greatest shares, from the fault on."""
     end = max([recovery.until, *((recovery.explained or ())[1:])])
     # A little room on the right, so that the last mark does not touch the border.
     axis = chart.Axis(recovery.injected, recovery.injected + max(1e-3, (end - recovery.injected) * 1.02))
     fault = next((each for each in scenario.faults if each.name == recovery.fault), None)
-    kept = sorted(recovery.causes, key=lambda cause: (-cause.share, -_length(cause, end)))[:CAUSES]
+    kept = sorted(recovery.causes, key=lambda cause: (-cause.share, -_length(cause, end)))[:most]
     causes = sorted(kept, key=lambda cause: (cause.start, cause.end is None, cause.end or 0.0))
     numbers = {id(cause): number for number, cause in enumerate(_named(recovery)[0], 1)}
     return {
@@ -53,13 +55,15 @@ def _length(cause: Cause, end: float) -> float:
 def _named(recovery: Recovery) -> tuple[list[Cause], float]:
     """Give the causes that have a share, in the order of their start, and the share of the small ones."""
     shared = sorted((each for each in recovery.causes if each.share > 0), key=lambda each: each.start)
-    kept = sorted(shared, key=lambda each: -each.share)[:SEGMENTS]
+    kept = sorted((each for each in shared if each.share >= LEAST), key=lambda each: -each.share)[:SEGMENTS]
     return [each for each in shared if each in kept], sum(each.share for each in shared if each not in kept)
 
 
 def percent(share: float) -> str:
     """Give a share for people: `47 %`, `0.4 %`."""
     value = share * 100
+    if 0 < value < 0.05:
+        return "< 0.1 %"
     return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
 
 
@@ -148,7 +152,8 @@ def _cause(number: int | None, cause: Cause, axis: chart.Axis, end: float) -> di
         "percent": percent(cause.share) if cause.share > 0 else "",
         "from": f"+{cause.start - axis.start:.2f} s",
         "to": f"+{stop - axis.start:.2f} s",
-        "evidence": cut(cause.evidence, 300),
+        "evidence": cut(cause.evidence, EVIDENCE),
+        "brief": cut(cause.evidence, BRIEF),
     }
 
 
@@ -171,13 +176,40 @@ def _of(recovery: Recovery) -> str:
     return f"No traffic was lost; shares are of the {length} from the fault to the full recovery."
 
 
-def say(recovery: Recovery) -> str:
-    """Say in a sentence where most of the time went: `mostly head process starting (9.3 s, 35 %)`."""
+def leading(recovery: Recovery, most: int = 5) -> list[dict[str, Any]]:
+    """Give the parts of the bar that say most, in the bar's order, and what is left as one."""
     parts = shares(recovery)
-    if not parts:
-        return ""
-    most = sorted(parts, key=lambda part: -part["share"])[:2]
-    return phrases.listing(f"{part['cause']} {part['took']} ({part['percent']})" for part in most)
+    named = [part for part in parts if part["tint"] != "gap"]
+    kept = sorted(named, key=lambda part: -part["share"])[:most]
+    if len(named) <= most + 1:
+        return parts
+    rest = sum(part["share"] for part in named if part not in kept)
+    length = recovery.explained[1] - recovery.explained[0] if recovery.explained else 0.0
+    others = {
+        "number": "",
+        "tint": "none",
+        "cause": f"{len(named) - len(kept)} shorter ones",
+        "percent": percent(rest),
+        "took": phrases.duration(rest * length),
+    }
+    return [
+        *(part for part in named if part in kept),
+        others,
+        *(part for part in parts if part["tint"] == "gap"),
+    ]
+
+
+def say(recovery: Recovery) -> str:
+    """Say where most of the time went: `head process starting 9.30 s (35 %) and unexplained 7.0 s (26 %)`."""
+    joined: dict[str, float] = {}
+    for part in shares(recovery):
+        name = phrases.strikes(part["cause"])
+        joined[name] = joined.get(name, 0.0) + part["share"]
+    length = recovery.explained[1] - recovery.explained[0] if recovery.explained else 0.0
+    most = sorted(joined.items(), key=lambda each: -each[1])[:2]
+    return phrases.listing(
+        f"{name} {phrases.duration(share * length)} ({percent(share)})" for name, share in most
+    )
 
 
 def recovered(recovery: Recovery) -> float | None:

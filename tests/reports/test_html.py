@@ -8,7 +8,7 @@ import pytest
 from lxml import html as lxml_html
 
 from runner.reports import html
-from runner.timeline.run import Blind, Bracket, Chart, Happening, Window
+from runner.timeline.run import Blind, Bracket, Chart, Happening, Member, Span, Window
 from tests.reports.example import (
     END,
     HEAD_DOWN,
@@ -199,7 +199,7 @@ def test_a_waterfall_has_phases_with_brackets_causes_with_shares_and_what_is_une
     assert rows[0].startswith("users down service/new 50 ms")
     assert rows[4].startswith("mitigation all traffic good again +26.56 s [26.53-26.59]")
     assert rows[7].startswith(
-        "2 head process starting head 9.30 s 35 % +5.01 s to +14.31 s started again; up"
+        "2 head process starting head 9.30 s 35 % +5.01 s to +14.31 s supervisor started again; up"
     )
     assert rows[9].startswith("worker reconnecting worker-1 1.21 s +14.31 s to"), "off the path: no share"
     assert rows[-1] == "? unexplained 6.96 s 26 % Nothing was seen."
@@ -216,7 +216,7 @@ def test_a_recovery_that_never_came_is_not_claimed():
 
 def test_members_have_lanes_in_words_and_in_pictures():
     tree = page(head_node_failure())
-    (lane,) = tree.xpath("//svg[@aria-label='proxy head: dead 21.4 s, starting 5.00 s']")
+    (lane,) = tree.xpath("//svg[@aria-label='proxy head: not up 26.4 s']")
     assert [bar.get("class") for bar in lane.find_class("bar")] == [
         "bar starting",
         "bar up",
@@ -229,6 +229,43 @@ def test_members_have_lanes_in_words_and_in_pictures():
     assert rows[3] == (
         "controller controller head starting 17.000 s , up 18.100 s , dead 52.330 s , starting 66.630 s , up 66.930 s"
     )
+
+
+def test_a_replica_that_is_gone_for_good_is_not_shown_as_if_it_were_waited_for():
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    spans = (
+        Span(20.0, 52.4, "up", "RUNNING"),
+        Span(52.4, 52.5, "dead", "ended"),
+        Span(52.5, 66.0, "unknown", "nobody can say"),
+        Span(66.0, END, "dead", "no longer listed"),
+    )
+    lanes = {}
+    for role in ("replica", "proxy"):
+        member = Member("it", role, "worker-1", spans)
+        (lane,) = page(replace(run, scenarios=(replace(scenario, members=(member,)),))).xpath(
+            "//svg[starts-with(@aria-label, 'it: ')]"
+        )
+        lanes[role] = lane.get("aria-label"), [bar.get("class") for bar in lane.find_class("bar")]
+    assert lanes["replica"] == ("it: gone", ["bar up", "bar gone", "bar unknown", "bar gone"])
+    assert lanes["proxy"] == (
+        "it: not up 38.3 s, unknown 13.5 s",
+        ["bar up", "bar dead", "bar unknown", "bar dead"],
+    )
+
+
+def test_what_the_cluster_did_is_told_before_lines_of_logs_and_all_of_it_is_marked():
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    logs = tuple(Happening(53 + number / 10, "gcs", "head", f"line {number}") for number in range(300))
+    scenario = replace(
+        scenario, happenings=(*logs, Happening(80.0, "supervisor", "worker-1", "started again"))
+    )
+    tree = page(replace(run, scenarios=(scenario,)))
+    assert tree.find_class("note")[0].text == "worker-1 started again"
+    (rug,) = tree.find_class("rug")
+    assert len(rug[0].get("d").split("M")) - 1 > 200
+    assert "started again" in tree.xpath("string(//*[@aria-label='What the cluster did'])")
 
 
 def test_a_window_shows_its_samples_its_errors_word_for_word_and_what_the_cluster_said():

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -342,6 +343,28 @@ def test_of_several_scenarios_each_has_a_timeline_of_its_own(show):
     driver.find_elements(By.CSS_SELECTOR, "[data-do=in]")[1].click()
     assert [each.text.startswith("all") for each in ranges[:2]] == [True, False]
     assert "#scenario-2@" in driver.current_url
+
+
+def test_of_many_scenarios_those_come_alive_that_are_seen(show, monkeypatch):
+    run = RUNS["passed"]()
+    many = replace(
+        run, scenarios=tuple(replace(run.scenarios[0], name=f"number {each}") for each in range(8))
+    )
+    monkeypatch.setitem(RUNS, "many", lambda: many)
+    driver = show("many")
+    driver.set_window_size(1400, 900)
+    driver.get("about:blank")
+    driver.back()
+    driver.refresh()
+    alive = ".timeline.live"
+    assert len(driver.find_elements(By.CSS_SELECTOR, alive)) < 8
+    driver.execute_script("location.hash = 'window-7-2@50-80'")
+    WebDriverWait(driver, 10).until(
+        lambda driver: driver.find_elements(By.CSS_SELECTOR, f"#timeline-7{alive}")
+    )
+    assert driver.find_element(By.CSS_SELECTOR, "#timeline-7 .range").text.startswith("50.0 s to 80.0 s")
+    assert "head/new down 26.55 s" in driver.find_element(By.CSS_SELECTOR, "#timeline-7 .panel").text
+    assert driver.get_log("browser") == []
 
 
 def test_in_a_narrow_window_the_timeline_fits_and_text_can_be_read(show):
