@@ -110,6 +110,7 @@ def test_an_archive_is_of_nobody_and_sorted() -> None:
     import io
 
     packed = archive({"b": b"2", "a/c": b"1"}, "top", 1_795_000_000)
+    assert packed[4:8] == bytes(4), "gzip would write down when it was packed"
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         entries = tar.getmembers()
     assert [entry.name for entry in entries] == ["top/a/c", "top/b"]

@@ -172,6 +172,7 @@ async def test_an_update_while_the_head_is_down_fails_at_once_and_says_why(tmp_p
     told = await play(
         f"""
         - deploy:
+        - pause: 50ms
         - kill: {{node: head}}
           register: fault
         - wait_for: {{state: "$.processes[?(@.slot=='head')].state", equals: waiting}}
@@ -187,7 +188,7 @@ async def test_an_update_while_the_head_is_down_fails_at_once_and_says_why(tmp_p
         tmp_path,
     )
     steps = {step.path: step for step in told.run.scenarios[0].steps}
-    refused = steps["steps[3]"]
+    refused = steps["steps[4]"]
     assert (refused.state, refused.message) == (
         "ignored", "Nobody took the deployment: The head does not answer.",
     )  # fmt: skip
