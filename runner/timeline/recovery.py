@@ -34,7 +34,7 @@ from runner.timeline.verdict import Interval
 Json = Any
 
 CAUSES = 100
-"""Bars of a recovery that are kept, those with a share first."""
+"""Bars of a recovery that are kept; all that have a share are."""
 
 QUOTE = 160
 """Characters of a text that tell what ended a phase."""
@@ -96,6 +96,7 @@ class Explanation:
 
     def __init__(self, account: Account) -> None:
         self.account = account
+        self._targets = {each.number: _target(each, account.observed) for each in account.injuries}
 
     @cached_property
     def cast(self) -> Cast:
@@ -229,11 +230,18 @@ class Explanation:
         return Measured(phase, Interval(after.earliest, after.latest, above=missing > injury.at))
 
     def _detection(self, injury: Injury) -> Measured:
-        target = _target(injury, self.account.observed)
+        target = self._targets[injury.number]
         own = injury.fault.how == "ray_kill"
+        # What is said once the same was hit again is said of that.
+        again = [
+            each.at
+            for each in self.account.injuries
+            if each.at > injury.at and self._targets[each.number].shares(target)
+        ]
+        until = min([self._until(injury), *again])
         found = [
-            *_heard(self._events, target, injury.at, self._until(injury), own=own),
-            *_seen(self.account.observed, target, injury.at, self._until(injury), own=own),
+            *_heard(self._events, target, injury.at, until, own=own),
+            *_seen(self.account.observed, target, injury.at, until, own=own),
         ]
         if found:
             after = _after(
@@ -246,7 +254,7 @@ class Explanation:
             )
             first = min(found, key=lambda each: each.when.latest)
             return _measured("detection", after, first.by, first.source)
-        since = self._until(injury) - injury.at
+        since = until - injury.at
         followed = any(each.source in ("controller", "gcs", "raylet") for each in self._events)
         dropped = any(each.event == "dropped" and each.at >= injury.at for each in self._events)
         if not followed or dropped:
@@ -278,14 +286,15 @@ class Explanation:
         ]
         taken: dict[int, float] = {}
         if stretch is not None:
-            home = _target(injury, self.account.observed).slots | {endpoint}
+            home = self._targets[injury.number].slots | {endpoint}
             taken = shares(path(relevant, *stretch, endpoint=endpoint, home=home), *stretch)
         causes = [
             Cause(bar.cause, bar.who, bar.start, bar.end, bar.source, bar.evidence, taken.get(nth, 0.0))
             for nth, bar in enumerate(relevant)
         ]
         ranks = {id(cause): bar.rank for cause, bar in zip(causes, relevant, strict=True)}
-        kept = sorted(causes, key=lambda each: (-each.share, -ranks[id(each)], each.start))[:CAUSES]
+        first = sorted(causes, key=lambda each: (-each.share, -ranks[id(each)], each.start))
+        kept = first[: max(CAUSES, sum(each.share > 0 for each in causes))]
         return run.Recovery(
             fault=injury.fault.name,
             injected=injury.at,
@@ -299,7 +308,7 @@ class Explanation:
 
     def _own(self, injury: Injury) -> Iterator[Bar]:
         """Give the bars that begin with the fault itself: until somebody noticed."""
-        target = _target(injury, self.account.observed)
+        target = self._targets[injury.number]
         text = f"{injury.fault.kind} of {injury.fault.target}"
         hit = Happened(injury.at, "ftrun", "", "fault", text, {})
 
@@ -390,6 +399,12 @@ class _Target:
     """By the id of their node."""
     head: bool = False
     controller: bool = False
+
+    def shares(self, other: _Target) -> bool:
+        """Whether the two have anything in common."""
+        return any(
+            getattr(self, name) & getattr(other, name) for name in ("slots", "nodes", "actors", "replicas")
+        )
 
     @property
     def beside(self) -> bool:

@@ -154,6 +154,15 @@ def test_what_is_about_others_or_said_by_the_target_or_by_ftrun_is_no_detection(
     assert measured.interval == Interval(190.0, float("inf"))
 
 
+def test_what_is_said_after_the_same_was_hit_again_is_said_of_that():
+    events = (LOGS, said(25, "gcs", "head", "actor_restarting", actor_id="control"))
+    for hit, expected in ((CONTROLLER, None), (WORKER, (15.0, 15.0, 15.0))):
+        told = Explanation(
+            account(injury(10.0, CONTROLLER), injury(20.0, hit, number=1), events=events, observed=(BEFORE,))
+        )
+        assert after(told.phase(0, "detection")) == expected
+
+
 def test_where_something_beside_ray_was_hit_whatever_goes_wrong_counts():
     redis = {"slot": "redis", "role": "redis"}
     events = (
@@ -354,6 +363,7 @@ def test_bars_are_kept_up_to_a_number_those_on_the_path_first():
         ),
     )
     assert len(found.causes) == 100
+    assert sum(each.share for each in found.causes) + found.unexplained == pytest.approx(1.0)
     assert next(each.share for each in found.causes if each.cause == "restart delay") > 0.9
 
 
