@@ -352,6 +352,8 @@ async def tidied(stage: Stage, journal: Journal) -> bool:
             await stage.cluster.deploy(())
             scene.floor = max(scene.floor, asked)
             while _untidy(scene, before) is not None:
+                if _controller_lost(scene, before):
+                    return False
                 await scene.changed(TIDY)
     except (TimeoutError, FtrunError):
         return False
@@ -362,14 +364,25 @@ def _untidy(scene: Scene, before: Mapping[str, Json] | None) -> str | None:
     document = scene.fresh
     if document is None or before is None:
         return "nothing is known of the cluster"
-    if said := recovery.unknown(document, "nodes", "applications"):
+    if said := recovery.unknown(document, "nodes", "actors", "applications"):
         return said
     if document["applications"] or document["replicas"]:
         return "applications are still there"
+    if _controller_lost(scene, before):
+        return "another controller is there"
     then = count(before)
     return recovery.processes(document, before) or recovery.members(
         document, {"heads": then.heads, "workers": then.workers}
     )
+
+
+def _controller_lost(scene: Scene, before: Mapping[str, Json] | None) -> bool:
+    """Whether a controller died for good: proxies of its time hear nothing of what another one decides."""
+
+    def dead(document: Mapping[str, Json]) -> set[str]:
+        return {row["id"] for row in document["actors"] if row["role"] == "controller" and row["dead"]}
+
+    return bool(scene.fresh and before and dead(scene.fresh) - dead(before))
 
 
 def _first_document(events: Sequence[Event], number: int) -> Mapping[str, Json] | None:

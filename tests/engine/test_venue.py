@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.engine.venue import in_order
-from runner.journal.events import ScenarioStart
+from runner.journal.events import ScenarioEnd, ScenarioStart, UndoPushed
 from runner.language.plan import Plan
 from tests.engine.staging import plan_of, play
 
@@ -78,3 +78,20 @@ def test_every_cluster_is_made_once_and_no_scenario_is_lost(wanted: list[int]) -
 async def test_a_run_keeps_to_that_order(tmp_path: Path) -> None:
     told = await play(asking(2, 3, 2), tmp_path)
     assert [event.name for event in told.all(ScenarioStart)] == ["scenario 0", "scenario 2", "scenario 1"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.looptime
+@pytest.mark.parametrize(("no_restart", "clusters"), [("false", 1), ("true", 2)])
+async def test_a_cluster_whose_controller_died_for_good_is_not_handed_on(
+    no_restart: str, clusters: int, tmp_path: Path
+) -> None:
+    killed = f"""
+    - deploy:
+    - kill: {{actor: controller, how: ray_kill, no_restart: {no_restart}}}
+      register: fault
+    - wait_for: {{recovered: fault}}
+    """
+    told = await play(plan_of(killed, more=["- deploy:\n"]), tmp_path)
+    assert [event.state for event in told.all(ScenarioEnd)] == ["finished", "finished"]
+    assert sum(event.act == "close_cluster" for event in told.all(UndoPushed)) == clusters

@@ -205,7 +205,7 @@ class Fake:
                 replicas = self._replicas(action)
                 hits = [self._hit(each) for each in replicas]
             case "actor" | "freeze", {"role": "controller"}:
-                hits = [Hit("head", "controller", "the Serve controller")]
+                hits = self._controllers()
             case "actor" | "freeze", {"role": "proxy"}:
                 hits = [Hit(arguments.get("slot", "head"), "proxy", "a Serve proxy")]
             case (("node" | "process" | "freeze" | "cut_link" | "drain"), {"slot": slot}) if self.world.up(
@@ -243,6 +243,23 @@ class Fake:
         says = f"replica {replica.number} of {replica.app}"
         return Hit(replica.slot, "replica", says, {"actor_id": f"actor-{pid}", "pid": pid})
 
+    def _controllers(self) -> list[Hit]:
+        """Give the controller as a hit; nothing where there is none."""
+        alive = [
+            row
+            for row in self.world.document(self.now())["actors"]
+            if row["role"] == "controller" and row["state"] == "ALIVE"
+        ]
+        return [
+            Hit(
+                "head",
+                "controller",
+                "the Serve controller",
+                {"actor_id": row["id"], "pid": row["pid"], "restarts": row["restarts"]},
+            )
+            for row in alive
+        ]
+
     def _replicas(self, action: Action) -> list[Replica]:
         """Give the replicas an action means: all that match, or one of them, drawn with the seed."""
         wanted = {key: action.arguments.get(key) for key in ("app", "deployment", "slot")}
@@ -276,6 +293,8 @@ class Fake:
                     replica.kills.append((at, at + self.settings.deploy_delay))
             case "actor", {"role": "controller"}:
                 self.world.controller.append(death)
+                if action.arguments.get("no_restart"):
+                    self.world.ended.append(at)
             case "actor", {"role": "proxy"}:
                 self.world.proxies[action.arguments.get("slot", "head")].append(death)
 

@@ -77,6 +77,8 @@ class World:
     nodes: dict[str, list[Interval]] = field(default_factory=dict)
     proxies: dict[str, list[Interval]] = field(default_factory=dict)
     controller: list[Interval] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    """When a controller died for good: the next is another actor."""
     applications: dict[str, Deployed] = field(default_factory=dict)
     replicas: list[Replica] = field(default_factory=list)
     redis: list[Interval] = field(default_factory=list)
@@ -259,22 +261,10 @@ class World:
         return rows
 
     def _actors(self, at: float) -> list[dict[str, Json]]:
+        ended = sum(each <= at for each in self.ended)
+        controllers = [self._controller(life, at, last=life == ended) for life in range(ended + 1)]
         if not self.applications:
-            return []
-        dead = within(self.controller, at)
-        restarts = deaths(self.controller, at)
-        controller = {
-            "id": "controller",
-            "class": "ServeController",
-            "name": "SERVE_CONTROLLER_ACTOR",
-            "role": "controller",
-            "state": "RESTARTING" if dead else "ALIVE",
-            "dead": False,
-            "pid": 10 + restarts,
-            "node_id": self.node_id("head", at),
-            "slot": "head",
-            "restarts": restarts,
-        }
+            return controllers[:-1]
         replicas = [
             {
                 "id": f"actor-{self.pid(replica, at)}",
@@ -291,7 +281,30 @@ class World:
             for replica in self.replicas
             if self._placed(replica, at)
         ]
-        return [controller, *replicas]
+        return [*controllers, *replicas]
+
+    def controller_id(self, life: int) -> str:
+        """Give the actor id of a controller, the first one's first."""
+        return f"controller-{life}" if life else "controller"
+
+    def _controller(self, life: int, at: float, *, last: bool) -> dict[str, Json]:
+        """Give a controller's row; of several the last is or will be alive."""
+        began = self.ended[life - 1] if life else -math.inf
+        ended = math.inf if last else self.ended[life]
+        restarts = sum(began < start < ended and start <= at for start, _ in self.controller)
+        state = ("RESTARTING" if within(self.controller, at) else "ALIVE") if last else "DEAD"
+        return {
+            "id": self.controller_id(life),
+            "class": "ServeController",
+            "name": "SERVE_CONTROLLER_ACTOR",
+            "role": "controller",
+            "state": state,
+            "dead": not last,
+            "pid": 10 + 10 * life + restarts,
+            "node_id": self.node_id("head", at),
+            "slot": "head",
+            "restarts": restarts,
+        }
 
     def _placed(self, replica: Replica, at: float) -> bool:
         return self.up(replica.slot, at)
