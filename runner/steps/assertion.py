@@ -83,7 +83,7 @@ class Recovery(Model):
     )
 
 
-_LIMITS = ("failed", "total", "longest", "success", "latency", "errors")
+_LIMITS = ("failed", "total", "longest", "success", "latency", "errors", "identities")
 _SUBJECTS = ("probe", "state", "ray_state", "recovery", "that")
 
 
@@ -108,6 +108,9 @@ class Case(Matching):
     success: Share | None = Field(default=None, description="Share of samples that are good.")
     latency: Percentile | None = None
     errors: Errors | None = None
+    identities: Limit | None = Field(
+        default=None, description="How many different ones answered, by the probe's `identity`."
+    )
     during: During | None = None
     same_identities: FaultName | None = Field(
         default=None, description="A fault: who answered until its recovery answered before it, too."
@@ -140,8 +143,8 @@ class Case(Matching):
         if not limits:
             raise mistake(
                 "case",
-                "A probe needs a limit: failed, count, total, longest, success, latency, errors or "
-                "same_identities.",
+                "A probe needs a limit: failed, count, total, longest, success, latency, errors, "
+                "identities or same_identities.",
             )
         if isinstance(self.count, int):
             raise mistake("limit", "`count` of a probe's downtime windows is a limit, such as {max: 0}.")

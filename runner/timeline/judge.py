@@ -286,6 +286,21 @@ def _early(name: str, limit: Mapping[str, Json], expected: str, measured: Measur
     return Finding(verdict, expected, actual, why)
 
 
+def _identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
+    """Judge how many different ones answered, in all series together."""
+    parts = _parts(case, evidence)
+    if not any(track.spec.get("identity") for track, _ in parts):
+        raise _Unknown(f"the probe {case['probe']} has no `identity`: nobody knows who answered")
+    limit, seen = case["identities"], {name for track, scope in parts for name in track.identities(scope)}
+    # What nobody saw, or said no name, may be another one each.
+    hidden = sum(_unseen(part, part[1]) for part in parts)
+    measured = Interval(len(seen), len(seen) + hidden)
+    verdict = within(measured, least=limit.get("min"), most=limit.get("max"))
+    why = f"who answered {number(hidden)} more requests is not known" if verdict is Verdict.UNKNOWN else ""
+    actual = f"{between(measured, number)} answered"
+    return Finding(verdict, _EXPECTED["identities"](case), actual, why)
+
+
 def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     fault = _fault(case["same_identities"], evidence)
     before = _phase("before", fault, evidence)
@@ -378,6 +393,7 @@ def _that(case: Mapping[str, Json], _evidence: Evidence) -> Finding:
 _JUDGEMENTS: Mapping[str, Callable[[Mapping[str, Json], Evidence], Finding]] = {
     **{name: _limit(name) for name in _MEASURES},
     "errors": _errors,
+    "identities": _identities,
     "same_identities": _same_identities,
     "recovery": _recovery,
     "state": _state,
@@ -398,14 +414,17 @@ def _expect(name: str) -> Callable[[Mapping[str, Json]], str]:
             if name == "latency"
             else how.noun
         )
-        bounds = [
-            f"at {word} {how.say(limit[bound])}"
-            for bound, word in (("min", "least"), ("max", "most"))
-            if limit.get(bound) is not None
-        ]
-        return f"{noun} of {_of(case)} {' and '.join(bounds)}"
+        return f"{noun} of {_of(case)} {_bounds(limit, how.say)}"
 
     return sentence
+
+
+def _bounds(limit: Mapping[str, Json], say: Callable[[float], str]) -> str:
+    return " and ".join(
+        f"at {word} {say(limit[bound])}"
+        for bound, word in (("min", "least"), ("max", "most"))
+        if limit.get(bound) is not None
+    )
 
 
 def _of(case: Mapping[str, Json]) -> str:
@@ -430,6 +449,9 @@ _PHASES = {
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
     **{name: _expect(name) for name in _MEASURES},
     "errors": _expect_errors,
+    "identities": lambda case: (
+        f"different identities that answer {_of(case)} {_bounds(case['identities'], number)}"
+    ),
     "same_identities": lambda _: "who answers from the fault to the recovery answered before it",
     "recovery": lambda case: (
         f"{_PHASES[case['recovery'].get('phase', 'recovery')]} at most"

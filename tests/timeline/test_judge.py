@@ -202,6 +202,21 @@ def test_same_identities():
     assert verdict(case, given(track("g" * 20 + "b" * 40, "1" * 60))) is UNKNOWN
 
 
+def test_how_many_answered_counts_all_series_and_what_nobody_saw_may_be_more():
+    two = given(track("g" * 20, "12" * 10), track("g" * 20, "1" * 20, name="w/new"))
+    assert verdict({"probe": "p", "identities": {"min": 2, "max": 2}}, two) is PASS
+    assert verdict({"probe": "p", "identities": {"min": 3}}, two) is FAIL
+    assert verdict({"probe": "p", "identities": {"max": 1}}, two) is FAIL
+    assert verdict({"probe": "p", "endpoint": "w", "identities": {"max": 1}}, two) is PASS
+    blind = given(track("g" * 5 + "-" * 10 + "g" * 45, "1" * 60))
+    assert verdict({"probe": "p", "identities": {"min": 1}}, blind) is PASS
+    finding = judge({"probe": "p", "identities": {"max": 1}}, blind)
+    assert finding.verdict is UNKNOWN
+    assert finding.why == "who answered 10 more requests is not known"
+    assert finding.actual == "1 to 11 answered"
+    assert verdict({"probe": "p", "identities": {"min": 1}}, given(track(GOOD, identity=None))) is UNKNOWN
+
+
 def test_who_answered_in_blind_time_or_said_no_name_may_be_a_new_one():
     case = {"probe": "p", "same_identities": 0}
     blind = "g" * 20 + "g" * 5 + "-" * 10 + "g" * 25

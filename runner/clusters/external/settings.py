@@ -18,4 +18,5 @@ class Settings(Model):
     )
     gcs_fault_tolerance: str | None = Field(default=None, description="Likewise.")
     exclude_head_from_service: bool | None = Field(default=None, description="Likewise.")
+    resubmit: bool | None = Field(default=None, description="Likewise.")
     environment: dict[str, str] | None = Field(default=None, description="Likewise.")

@@ -16,6 +16,8 @@ class Settings(Model):
     gcs_fault_tolerance: str = "redis"
     """`none`: when the head dies, so do the workers."""
     exclude_head_from_service: bool = False
+    resubmit: bool = True
+    """Of no effect: a controller always comes back."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Of no effect."""
     boot: Duration = 1.0
