@@ -267,9 +267,11 @@ def test_targets_of_make_that_a_document_names_exist(name):
     assert named or name == "ARCHITECTURE.md"
 
 
-def test_the_readme_lists_exactly_the_built_in_scenarios():
+def test_scenarios_that_the_readme_lists_are_built_in():
+    """docs/claims.md lists them all (tests/test_pack.py)."""
     listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
-    assert listed == {path.stem for path in ROOT.joinpath("scenarios").glob("*.yaml")}
+    assert listed
+    assert listed <= {path.stem for path in ROOT.joinpath("scenarios").glob("*.yaml")}
 
 
 def anchors(text: str) -> set[str]:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from runner.cli.main import main
+from runner.language.pack import names
 
 GOOD = "name: good\nprobes: {users: {endpoint: service}}\nsteps: [{pause: 1s}]\n"
 
@@ -46,7 +47,7 @@ def test_problems_go_to_stderr_with_exit_code_4(check, tmp_path):
         "  help: Did you mean `pause`?\n"
         "\n"
         "c.yaml: error[file]: There is no such file.\n"
-        "  help: Built-in scenarios: head_node, head_node_serving, replica, worker_node.\n"
+        f"  help: Built-in scenarios: {', '.join(names('scenarios'))}.\n"
         "\n"
         "2 problems; nothing was started.\n"
     )
