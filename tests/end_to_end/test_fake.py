@@ -59,6 +59,7 @@ BEYOND = {
     "long_requests_proxy": "each of its answers takes no time",
     "long_requests_replica": "each of its answers takes no time",
     "proxy": "it has no State API",
+    "redis_and_head": "its head comes back without Redis",
     "replica_health_check": "it runs no health checks",
     "replica_health_check_options": "it runs no health checks",
     "worker_node_gone": "its replicas stay where they are",
