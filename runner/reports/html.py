@@ -75,6 +75,7 @@ def render(run: Run) -> str:
         "symbol": lambda word: SYMBOLS.get(word, "?"),
         "tone": lambda word: TONES.get(word, "open"),
         "percent": waterfall.percent,
+        "cut": lanes_of.cut,
     }
     jinja.finalize = _finalize
     recoveries = sum(len(scenario.recoveries) for scenario in run.scenarios)

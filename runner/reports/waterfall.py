@@ -203,6 +203,8 @@ def say(recovery: Recovery) -> str:
     """Say where most of the time went: `head process starting 9.30 s (35 %) and unexplained 7.0 s (26 %)`."""
     joined: dict[str, float] = {}
     for part in shares(recovery):
+        if part["cause"] == "others":
+            continue
         name = phrases.strikes(part["cause"])
         joined[name] = joined.get(name, 0.0) + part["share"]
     length = recovery.explained[1] - recovery.explained[0] if recovery.explained else 0.0

@@ -299,6 +299,34 @@ def test_only_the_longest_windows_are_shown_closely_where_there_are_too_many():
     assert not closer[0]
 
 
+def test_repetitions_are_dots_and_rows_that_lead_to_each():
+    tree = page(RUNS["repeated"]())
+    (table,) = tree.xpath("//*[@aria-label='Distribution over the repetitions']//tbody")
+    rows = [" ".join(" ".join(row.itertext()).split()) for row in table]
+    assert rows[-1].startswith("fault to recovery 2 times measured repetition 1: 32.6 s repetition 2: 42.1 s")
+    assert rows[-1].endswith("33 s [0-33] 42.1 s [41.3-42.1] 42.1 s [41.3-42.1]")
+    assert [dot.get("class") for dot in table[-1].iter("circle")] == ["turn", "turn worst"]
+    (table,) = tree.xpath("//*[@aria-label='Repetitions']//tbody")
+    assert table.xpath(".//a/@href") == ["#scenario-2", "#scenario-3"]
+    assert "ftrun scenarios/head_node.yaml -e gcs=redis --seed 2754410 --repeat 1" in table[1].text_content()
+    (first,) = [
+        row for row in tree.xpath("//table[@class='overview']//tr") if "attempt 1" in row.text_content()
+    ]
+    assert first.get("class") == "not", "another attempt counts in its place"
+
+
+def test_a_known_fail_has_a_word_and_a_sign_of_its_own():
+    tree = page(RUNS["known"]())
+    (row,) = [
+        row
+        for row in tree.xpath("//*[@aria-label='Assertions']//tbody/tr")
+        if "known until" in row.text_content()
+    ]
+    word = row.find_class("word")[0]
+    assert word.get("class") == "word known"
+    assert word.text_content() == "\N{ALMOST EQUAL TO} known"
+
+
 def test_availability_claims_no_more_than_is_known():
     (table,) = page(head_node_failure()).find_class("availability")
     rows = [[cell.text_content() for cell in row] for row in table.iterfind("tbody/tr")]
