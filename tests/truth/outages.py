@@ -212,8 +212,10 @@ def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window
             limit = 2 * period + (settings.slow if outage.kind in DELAYING else 0)
             # What the server's own pauses and the prober's blindness touch proves nothing of either.
             reach = settings.slow * 1e9
+            # A pause that close is one window with the outage: nothing closes it in between.
+            near = reach + settings.recover_after * 1e9
             muddled = any(
-                h.up - h.down > reach / 2 and h.down < outage.up + reach and outage.down - reach < h.up
+                h.up - h.down > reach / 2 and h.down < outage.up + near and outage.down - near < h.up
                 for h in recording.hiccups
             )
             dark = [b for b in found.blind if b.start < up + settings.slow and down - settings.slow < b.end]
