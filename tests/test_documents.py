@@ -267,13 +267,6 @@ def test_targets_of_make_that_a_document_names_exist(name):
     assert named or name == "ARCHITECTURE.md"
 
 
-def test_scenarios_that_the_readme_lists_are_built_in():
-    """docs/claims.md lists them all (tests/test_pack.py)."""
-    listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
-    assert listed
-    assert listed <= {path.stem for path in ROOT.joinpath("scenarios").glob("*.yaml")}
-
-
 def anchors(text: str) -> set[str]:
     """Give the anchors that a document's headings have on GitHub."""
     heads = re.findall(

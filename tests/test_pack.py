@@ -71,3 +71,14 @@ def test_each_claim_of_the_guide_is_checked_by_the_scenarios_that_the_document_n
 
 def test_the_document_has_a_row_of_figures_for_each_scenario() -> None:
     assert {name.strip("`") for name in rows(r"`\w+`")} == {file.stem for file in FILES}
+
+
+def test_the_readme_says_the_same_of_each_claim() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| (S\d+[a-d]?) \| (.*) \|$", readme, re.MULTILINE))
+    listed = {claim: row.rstrip(" |").split(" | ") for claim, row in rows(r"S\d+[a-d]?").items()}
+    assert set(told) == set(listed)
+    for claim, row in told.items():
+        says, verdict = row.split(" | ")
+        assert listed[claim][0].startswith(says)
+        assert listed[claim][2] == verdict, claim
