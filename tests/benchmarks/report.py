@@ -90,14 +90,19 @@ def cpu(work: Callable[[], Any], times: int = 5) -> tuple[float, Any]:
 
 def main() -> None:
     """Print a table."""
-    from runner.reports import html, junit, run_json
+    from runner.reports import html, junit, markdown, run_json
     from runner.timeline.fold import fold
 
     with tempfile.TemporaryDirectory() as name:
         journal = record(Path(name))
         took, run = cpu(lambda: fold(journal, Recordings(Path(name))))
     rows = [("fold of journal and samples", took, "")]
-    for title, module in (("run.json", run_json), ("junit.xml", junit), ("report.html", html)):
+    for title, module in (
+        ("run.json", run_json),
+        ("junit.xml", junit),
+        ("summary.md", markdown),
+        ("report.html", html),
+    ):
         took, text = cpu(lambda module=module: module.render(run))
         rows.append((title, took, f"{len(text.encode()) / 1000:.0f} kB"))
     total = sum(took for _, took, _ in rows)

@@ -203,7 +203,10 @@ def test_a_waterfall_has_phases_with_brackets_causes_with_shares_and_what_is_une
     )
     assert rows[9].startswith("worker reconnecting worker-1 1.21 s +14.31 s to"), "off the path: no share"
     assert rows[-1] == "? unexplained 6.96 s 26 % Nothing was seen."
-    assert len(table.xpath(".//tr[@class='unexplained']//*[@class='gap'][@height='16']")) == 3
+    gaps = table.xpath(".//tr[@class='unexplained']//*[@class='gap'][@height='16']")
+    assert len(gaps) == 3
+    # From the controller's recovery on: what is off the path, like the worker that reconnects, explains nothing.
+    assert float(gaps[1].get("x").rstrip("%")) == pytest.approx(14.614 / (32.596 * 1.02) * 100, abs=0.01)
 
 
 def test_a_recovery_that_never_came_is_not_claimed():
