@@ -109,6 +109,19 @@ def test_embedded_storage_on_loopback_addresses_keeps_the_workers_serving(tmp_pa
     served_on(finished)
 
 
+def test_without_gcs_fault_tolerance_the_claim_of_head_node_fails_and_the_report_says_why(
+    tmp_path: Path,
+) -> None:
+    finished = on_this_machine(tmp_path, "scenarios/head_node.yaml", "-e", "gcs=none", layout="namespaces")
+    assert finished.exit_code == 1
+    assert finished.run["verdict"] == "fail"
+    assert sum(each["failed"] for each in series(finished.run, "workers")) > 0
+    verdicts = assertions(finished.run)
+    assert verdicts["workers keep serving"] == "fail"
+    assert verdicts["same replicas"] != "pass"
+    assert "workers keep serving" in finished.output
+
+
 def test_without_gcs_fault_tolerance_all_starts_anew(tmp_path: Path) -> None:
     finished = on_this_machine(tmp_path, "scenarios/head_node_without_gcs_ft.yaml", layout="namespaces")
     assert set(assertions(finished.run).values()) == {"pass"}
