@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from runner import clock
 from runner.clusters.local import http, processes
 from runner.clusters.local.blueprint import Unit
 from runner.errors import ClusterError, Unreachable
-from tests.clusters.local.stage import LAYOUTS, LISTEN, free_port, shell, stage
+from tests.clusters.local.stage import ADDRESSES, LAYOUTS, LISTEN, free_port, shell, stage
 
 both_layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -464,3 +465,35 @@ async def test_no_file_handle_of_ftrun_reaches_a_unit(tmp_path: Path) -> None:
         await it.heard("head", "up")
         (process,) = processes.of_session((await it.unit("head"))["session"])[:1]
         assert sorted(os.listdir(f"/proc/{process.pid}/fd")) == ["0", "1", "2"]
+
+
+@both_layouts
+async def test_a_request_goes_from_the_bus_to_an_endpoint_with_its_headers_and_body(
+    layout: str, tmp_path: Path
+) -> None:
+    port, echo = free_port(), tmp_path / "echo.py"
+    echo.write_text(
+        """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Echo(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.send_response(201)
+        self.end_headers()
+        self.wfile.write(f"{self.path} {self.headers['X-Word']} {body}".encode())
+HTTPServer((sys.argv[1], int(sys.argv[2])), Echo).serve_forever()
+"""
+    )
+
+    def make(runtime: str, addresses: tuple[str, ...]) -> list[Unit]:
+        text = f"exec {sys.executable} {echo} {addresses[1]} {port}"
+        place = (addresses[1], port)
+        return [shell(runtime, "head", text, address=addresses[1], ready=(place,))]
+
+    async with stage(layout, tmp_path, make) as it:
+        await it.heard("head", "up")
+        url = f"http://{ADDRESSES[layout][1]}:{port}/base"
+        it.cluster.context = replace(it.cluster.context, endpoints={"echo": url})
+        answer = await it.cluster.http("echo", "POST", "/a?b=c", headers={"X-Word": "w"}, body=b"hello")
+        assert (answer.status, answer.body) == (201, b"/base/a?b=c w hello")
