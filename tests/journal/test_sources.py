@@ -13,20 +13,20 @@ PACK = Path("/lib/ftrun/pack")
     ("paths", "here", "places", "there"),
     [
         (
-            ["a.yaml", "apps/b.yaml", "/work/c/d.yaml"],
-            "/work/c",
+            ["a.yaml", "apps/b.yaml", "/some/c/d.yaml"],
+            "/some/c",
             ["a.yaml", "apps/b.yaml", "d.yaml"],
             ".",
         ),
         (
             ["a.yaml", "/lib/ftrun/pack/inventories/local.yaml"],
-            "/work/c",
+            "/some/c",
             ["a.yaml", "pack/inventories/local.yaml"],
             ".",
         ),
         (["/lib/ftrun/pack/scenarios/x.yaml"], "/work", ["pack/scenarios/x.yaml"], "."),
-        (["a.yaml", "../e/f.yaml"], "/work/c", ["c/a.yaml", "e/f.yaml"], "c"),
-        (["/other/a/x.yaml", "/other/b/y.yaml"], "/work/c", ["a/x.yaml", "b/y.yaml"], "."),
+        (["a.yaml", "../e/f.yaml"], "/some/c", ["c/a.yaml", "e/f.yaml"], "c"),
+        (["/other/a/x.yaml", "/other/b/y.yaml"], "/some/c", ["a/x.yaml", "b/y.yaml"], "."),
     ],
 )
 def test_files_stand_to_each_other_as_they_did(paths, here, places, there) -> None:
