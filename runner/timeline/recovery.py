@@ -7,7 +7,7 @@ is never taken for "nothing".
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -172,15 +172,7 @@ class Explanation:
     def _impact(self, injury: Injury) -> Measured:
         windows = self._windows(injury)
         if windows:
-            starts = [window.start for _, window in windows]
-            after = _after(
-                Bracket(
-                    min(each.earliest for each in starts),
-                    min(each.at for each in starts),
-                    min(each.latest for each in starts),
-                ),
-                injury.at,
-            )
+            after = _after(_bracket(min, [window.start for _, window in windows]), injury.at)
             lane, window = min(windows, key=lambda each: each[1].start.latest)
             by = f"the first requests were lost: {_outcomes(window)}{self._beside(injury)}"
             return _measured("impact", after, by, lane.name)
@@ -208,14 +200,7 @@ class Explanation:
             by = f"{lane.name} was still down at its end"
             return Measured(Phase("mitigation", None, by, ""), Interval(down, math.inf))
         ends = [window.end for _, window in windows if window.end is not None]
-        after = _after(
-            Bracket(
-                max(each.earliest for each in ends),
-                max(each.at for each in ends),
-                max(each.latest for each in ends),
-            ),
-            injury.at,
-        )
+        after = _after(_bracket(max, ends), injury.at)
         lane = max(windows, key=lambda each: each[1].end.at if each[1].end else 0.0)[0]
         return _measured("mitigation", after, f"all traffic was good again{self._beside(injury)}", lane.name)
 
@@ -244,14 +229,7 @@ class Explanation:
             *_seen(self.account.observed, target, injury.at, until, own=own),
         ]
         if found:
-            after = _after(
-                Bracket(
-                    min(each.when.earliest for each in found),
-                    min(each.when.at for each in found),
-                    min(each.when.latest for each in found),
-                ),
-                injury.at,
-            )
+            after = _after(_bracket(min, [each.when for each in found]), injury.at)
             first = min(found, key=lambda each: each.when.latest)
             return _measured("detection", after, first.by, first.source)
         since = until - injury.at
@@ -340,6 +318,13 @@ class Explanation:
             if out is not None:
                 who = Who("node", slot, slot, slot)
                 yield drawn("until the service took it out", who, hit, out, 35, opens=SERVICE)
+
+
+def _bracket(pick: Callable[[Iterable[float]], float], of: Sequence[Bracket]) -> Bracket:
+    """Give the bracket of the first (`min`) or the last (`max`) of several instants."""
+    return Bracket(
+        pick(each.earliest for each in of), pick(each.at for each in of), pick(each.latest for each in of)
+    )
 
 
 def _after(when: Bracket, injected: float) -> Bracket:
