@@ -13,7 +13,9 @@ from runner.reports.phrases import (
     clean,
     count,
     duration,
+    machine,
     outcomes,
+    ray,
     say_downtime,
     say_recovery,
     say_repeated,
@@ -167,20 +169,16 @@ def _window(name: str, series: Series, window: Window, zero: float) -> tuple[str
 def _versions(run: Run) -> Iterator[str]:
     """Give what ran, in a line."""
     rays = (_ray(scenario.cluster) for scenario in run.scenarios)
-    machine = run.machine
-    said = [*dict.fromkeys(ray for ray in rays if ray), f"ftrun {run.ftrun}"]
-    said += [f"Python {machine['python']}"] if machine.get("python") else []
-    said += [str(machine[name]) for name in ("platform",) if machine.get(name)]
-    said += [f"{machine['cpus']} CPUs"] if machine.get("cpus") else []
+    said = [*dict.fromkeys(each for each in rays if each), f"ftrun {run.ftrun}", *machine(run.machine)]
     yield escaped(f"{', '.join(said)}; seed {run.seed}; run {run.run}.")
 
 
 def _ray(cluster: Mapping[str, Any]) -> str | None:
-    ray = cluster.get("ray")
-    if not isinstance(ray, Mapping) or not ray.get("version"):
+    known = ray(cluster)
+    if known is None:
         return None
-    commit = f" ({str(ray['commit'])[:10]})" if ray.get("commit") else ""
-    return f"Ray {ray['version']}{commit}"
+    commit = f" ({str(known['commit'])[:10]})" if known.get("commit") else ""
+    return f"Ray {known['version']}{commit}"
 
 
 def _again(run: Run) -> list[str]:

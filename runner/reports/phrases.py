@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from runner.timeline.run import (
     Assertion,
@@ -306,3 +307,17 @@ def say_run(run: Run) -> str:
     message = _sentence(run.message) if run.message and run.message not in said else ""
     judged = f"Judged again by {run.judged_by}." if run.judged_by else ""
     return " ".join(part for part in (judged, message, said) if part)
+
+
+def ray(cluster: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Give which Ray a scenario's cluster has (`version`, `commit`), of its facts; None where nobody said."""
+    known = cluster.get("ray")
+    return known if isinstance(known, Mapping) and known.get("version") else None
+
+
+def machine(facts: Mapping[str, Any]) -> list[str]:
+    """Say what a run's machine is: its Python, its system, its processors, as far as they are known."""
+    said = [f"Python {facts['python']}"] if facts.get("python") else []
+    said += [str(facts["platform"])] if facts.get("platform") else []
+    said += [f"{facts['cpus']} CPUs"] if facts.get("cpus") else []
+    return said

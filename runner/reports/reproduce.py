@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.reports import phrases
 from runner.reports.markdown import escaped, fenced
-from runner.reports.phrases import say_run
 from runner.timeline.replay import command
 from runner.timeline.run import Run
 
@@ -26,7 +26,7 @@ CONTENTS = (
 
 def render(run: Run, sources: Mapping[str, Json], names: Sequence[str]) -> str:
     """Give the text; `sources` is what the journal says of them, `names` are the files that there are."""
-    ray = next((each for each in map(_ray, run.scenarios) if each), None)
+    ray = next((known for each in run.scenarios if (known := phrases.ray(each.cluster))), None)
     packages = [f"ftrun=={run.ftrun}", *([f"ray[serve]=={ray['version']}"] if ray else [])]
     there = [
         f"| {name} | {says} |"
@@ -38,7 +38,7 @@ def render(run: Run, sources: Mapping[str, Json], names: Sequence[str]) -> str:
         [
             f"# Run {escaped(run.run)}",
             "",
-            escaped(say_run(run)),
+            escaped(phrases.say_run(run)),
             "",
             *([f"It ran with Ray {escaped(ray['version'])}{commit}."] if ray else []),
             f"The machine: {escaped(_machine(run.machine))}.",
@@ -57,16 +57,9 @@ def render(run: Run, sources: Mapping[str, Json], names: Sequence[str]) -> str:
     )
 
 
-def _ray(scenario: Any) -> Mapping[str, Json] | None:
-    ray = scenario.cluster.get("ray")
-    return ray if isinstance(ray, Mapping) and ray.get("version") else None
-
-
-def _machine(machine: Mapping[str, Json]) -> str:
-    said = [f"Python {machine['python']}"] if machine.get("python") else []
-    said += [str(machine["platform"])] if machine.get("platform") else []
-    said += [f"{machine['cpus']} CPUs"] if machine.get("cpus") else []
-    said += [f"{machine['memory_bytes'] / 1e9:.1f} GB of memory"] if machine.get("memory_bytes") else []
+def _machine(facts: Mapping[str, Json]) -> str:
+    said = phrases.machine(facts)
+    said += [f"{facts['memory_bytes'] / 1e9:.1f} GB of memory"] if facts.get("memory_bytes") else []
     return ", ".join(said) or "unknown"
 
 

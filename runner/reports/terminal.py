@@ -23,6 +23,7 @@ from runner.reports.phrases import (
     word,
     worst,
 )
+from runner.timeline.known import version
 from runner.timeline.run import Assertion, Probe, Run, Scenario, Verdict
 
 COLOURS = {"good": "32", "bad": "31", "open": "33", "mark": "35", "soft": "2", "strong": "1"}
@@ -147,12 +148,11 @@ class Telling:
 
 def _cluster(event: events.Facts) -> str:
     facts = event.document
-    ray = facts.get("ray")
-    version = ray.get("version") if isinstance(ray, dict) else ray
+    ray = version(facts)
     parts = (
         facts.get("kind"),
         facts.get("layout"),
-        version and f"Ray {version}",
+        ray and f"Ray {ray}",
         facts.get("workers") is not None and count(int(facts["workers"]), "worker"),
         facts.get("gcs_fault_tolerance") and f"GCS fault tolerance {facts['gcs_fault_tolerance']}",
     )
