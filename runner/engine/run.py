@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,9 @@ async def perform(
     """Run everything, journalled in `folder`, whose name is the run's id; give the journal, closed.
 
     `options` are what the command line chose, `sources` where the files are kept, both to be journalled. A
-    scenario that comes out unknown is run again, up to `retry_unknown` times. Values of environment variables
-    that look like secrets are hidden in the journal.
+    scenario that comes out unknown is run again, up to `retry_unknown` times; and once on a new
+    cluster where another had used its cluster and it was held up before its first fault. Values of
+    environment variables that look like secrets are hidden in the journal.
 
     The first SIGINT or SIGTERM unwinds, the second calls `leave`. Raises CannotRun where the journal could
     not be written to its end; everything is undone then, too.
@@ -143,7 +145,7 @@ async def _every(plan: Plan, folder: Path, journal: Journal, retry_unknown: int)
     number = 0
     try:
         for turn, scenario in zip(every, following, strict=True):
-            for attempt in range(1, retry_unknown + 2):
+            for attempt in count(1):
                 production = Production(
                     number=number,
                     turn=turn,

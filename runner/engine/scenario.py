@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,17 @@ from runner.engine.repetition import Turn
 from runner.engine.undo import Undos
 from runner.engine.venue import Venue
 from runner.engine.watch import watch
-from runner.errors import FtrunError, Unmet
-from runner.journal.events import Aborted, Event, Facts, Observation, Said, ScenarioEnd, ScenarioStart
+from runner.errors import FtrunError, Unmet, Unreachable
+from runner.journal.events import (
+    Aborted,
+    Event,
+    Facts,
+    FaultIntent,
+    Observation,
+    Said,
+    ScenarioEnd,
+    ScenarioStart,
+)
 from runner.journal.journal import Journal
 from runner.language.digests import of_node, of_scenario, of_variables
 from runner.language.plan import Block, Node, Plan, Scenario
@@ -38,6 +47,9 @@ Json = Any
 
 TIDY = 60.0
 """Seconds that a cluster may take to be as it was before a scenario; else the next one gets a new one."""
+DEAF = 10.0
+"""Seconds within which proxies have to hear that there is no application any more."""
+NOT_FOUND = 404
 LOGS = 30.0
 """Seconds that copying the logs may take."""
 
@@ -68,8 +80,12 @@ class Production:
     run: str
     aborted: str = ""
     """Why it was given up."""
+    reused: bool = False
+    """Whether its cluster was used by another scenario before."""
     again: bool = False
     """Once it has ended: whether it is to be run again."""
+    renewed: bool = False
+    """Whether it is to be so on a new cluster: what held it up may be the old one's fault."""
     session: Session | None = None
     mourning: asyncio.Task[None] | None = None
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -93,14 +109,12 @@ class Production:
             raise
         except FtrunError as error:
             outcome = Outcome("error", told(error))
+            self._reconsider(outcome)
         except Exception as error:
             outcome = Outcome("error", f"This is a bug of ftrun: {type(error).__name__}: {error}")
             raise
         finally:
-            try:
-                self.again = self._unknown(outcome)
-            finally:
-                await self._end(outcome)
+            await self._end(outcome)
 
     async def _end(self, outcome: Outcome) -> None:
         """Remove the cluster unless it is kept, and say how the scenario ended."""
@@ -112,21 +126,38 @@ class Production:
                 ScenarioEnd(scenario=self.number, state=outcome.state, message=outcome.message)
             )
 
+    def _reconsider(self, outcome: Outcome) -> None:
+        """Settle whether it is to be run again, since it ended so.
+
+        That is where its verdict is unknown and it has attempts left; or where it was held up before its
+        first fault on a cluster that another scenario had used: reuse must not cost a verdict.
+        """
+        intended = any(isinstance(each, FaultIntent) for each in self._events())
+        self.renewed = self.reused and bool(outcome.message) and not intended
+        self.again = (self.renewed or not self.last) and self._unknown(outcome)
+        self.renewed = self.renewed and self.again
+        if self.renewed:
+            self._warn(["It was held up before its first fault: it is run again on a cluster of its own."])
+
     def _unknown(self, outcome: Outcome) -> bool:
-        """Tell whether it is to be run again, had it ended so: its verdict is unknown, and it may be."""
-        if self.last or self.journal.broken or outcome.state in ("skipped", "interrupted"):
+        """Tell whether its verdict is unknown."""
+        if self.journal.broken or outcome.state in ("skipped", "interrupted"):
             return False
         from runner.journal.samples import Recordings
         from runner.timeline.fold import fold
         from runner.timeline.run import Verdict
 
-        events = [
-            event for event in self.journal.events if getattr(event, "scenario", self.number) == self.number
-        ]
         end = ScenarioEnd(
             scenario=self.number, state=outcome.state, message=outcome.message, t=self.journal.now()
         )
-        return fold([*events, end], Recordings(self.folder)).scenarios[0].verdict is Verdict.UNKNOWN
+        judged = fold([*self._events(), end], Recordings(self.folder)).scenarios[0]
+        return judged.verdict is Verdict.UNKNOWN
+
+    def _events(self) -> list[Event]:
+        """Give what the journal holds of this scenario, and of the run itself."""
+        return [
+            event for event in self.journal.events if getattr(event, "scenario", self.number) == self.number
+        ]
 
     def _say_start(self) -> None:
         scenario = self.scenario
@@ -150,6 +181,7 @@ class Production:
         )
 
     async def _play(self) -> Outcome:
+        self.reused = self.attempt == 1 and self.venue.fits(self.scenario)
         cluster = await self.venue.cluster(self.scenario)
         facts = await cluster.survey()
         endpoints = [
@@ -208,8 +240,10 @@ class Production:
                     await stage.cluster.logs(self.folder / "logs" / str(self.number))
                 except (FtrunError, OSError) as error:
                     self._warn([f"The logs were not kept: {error}"])
-        following = self.scenario if self._unknown(outcome) else self.following
-        keep = following is not None and self.venue.fits(following) and await tidied(stage, self.journal)
+        self._reconsider(outcome)
+        following = self.scenario if self.again else self.following
+        fits = following is not None and self.venue.fits(following)
+        keep = fits and not self.renewed and await tidied(stage, self.journal)
         return Outcome(outcome.state, outcome.message, keep)
 
     async def _steps(self, stage: Stage, execution: Execution, group: asyncio.TaskGroup) -> Outcome:
@@ -346,15 +380,17 @@ async def tidied(stage: Stage, journal: Journal) -> bool:
         return True
     scene = stage.scene
     before = _first_document(journal.events, stage.number)
+    paths = {str(each.config.get("route_prefix") or "/") for each in scene.applications}
     asked = journal.now()
     try:
         async with asyncio.timeout(TIDY):
             await stage.cluster.deploy(())
             scene.floor = max(scene.floor, asked)
             while _untidy(scene, before) is not None:
-                if _controller_lost(scene, before):
-                    return False
                 await scene.changed(TIDY)
+        async with asyncio.timeout(DEAF):
+            while await _deaf(stage.cluster, scene, paths):
+                await scene.changed(1)
     except (TimeoutError, FtrunError):
         return False
     return True
@@ -368,21 +404,26 @@ def _untidy(scene: Scene, before: Mapping[str, Json] | None) -> str | None:
         return said
     if document["applications"] or document["replicas"]:
         return "applications are still there"
-    if _controller_lost(scene, before):
-        return "another controller is there"
     then = count(before)
     return recovery.processes(document, before) or recovery.members(
         document, {"heads": then.heads, "workers": then.workers}
     )
 
 
-def _controller_lost(scene: Scene, before: Mapping[str, Json] | None) -> bool:
-    """Whether a controller died for good: proxies of its time hear nothing of what another one decides."""
+async def _deaf(cluster: Cluster, scene: Scene, paths: Collection[str]) -> bool:
+    """Whether a proxy still knows of the applications that were removed: it hears of no change any more.
 
-    def dead(document: Mapping[str, Json]) -> set[str]:
-        return {row["id"] for row in document["actors"] if row["role"] == "controller" and row["dead"]}
-
-    return bool(scene.fresh and before and dead(scene.fresh) - dead(before))
+    So it is where its controller died for good, or could not be reached for long. To Serve it looks well.
+    """
+    for row in (scene.document or {}).get("proxies", ()):
+        for path in paths if row["slot"] else ():
+            try:
+                answer = await cluster.http(row["slot"], "GET", path, timeout=DEAF)
+            except Unreachable:
+                return True
+            if answer.status != NOT_FOUND:
+                return True
+    return False
 
 
 def _first_document(events: Sequence[Event], number: int) -> Mapping[str, Json] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import pytest
 from runner.clusters.contract import Action, Armed, Completed, Prober
 from runner.clusters.fake.cluster import Fake
 from runner.clusters.fake.prober import ScriptedProber
-from runner.clusters.fake.world import Replica
+from runner.clusters.fake.world import Replica, World
 from runner.errors import CannotRun, InvalidInput
 from runner.journal import events
 from runner.journal.journal import Journal, pending
+from runner.language.plan import Application
 from runner.timeline.run import Verdict
 from tests.engine.staging import HEAD, plan_of, play
 
@@ -361,6 +364,56 @@ async def test_the_next_scenario_reuses_a_cluster_that_fits_and_is_clean(tmp_pat
     closings = [event for event in told.all(events.UndoPushed) if event.act == "close_cluster"]
     assert len(closings) == 1
     assert not pending(told.events)
+
+
+async def test_a_cluster_whose_proxy_hears_of_no_change_is_not_reused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "__post_init__", deafened(World.__post_init__))
+    told = await play(plan_of(KILLED, more=[KILLED]), tmp_path)
+    assert told.run.exit_code == 0
+    assert [each.attempt for each in told.all(events.ScenarioStart)] == [1, 1]
+    assert sum(event.act == "close_cluster" for event in told.all(events.UndoPushed)) == 2
+
+
+def deafened(init: Callable[[World], None]) -> Callable[[World], None]:
+    def post(self: World) -> None:
+        init(self)
+        self.deaf = {"worker-1"}
+
+    return post
+
+
+@pytest.mark.parametrize("second", [KILLED, "- deploy:\n"])
+async def test_what_is_held_up_on_a_used_cluster_is_run_again_on_a_new_one(
+    second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = World.deploy
+
+    def spoilt(self: World, applications: tuple[Application, ...], at: float) -> None:
+        deploy(self, applications, at)
+        if not applications:
+            self.proxies = {slot: [(at, math.inf)] for slot in self.proxies}
+
+    monkeypatch.setattr(World, "deploy", spoilt)
+    told = await play(plan_of(KILLED, more=[second]), tmp_path)
+    assert [(each.name, each.attempt) for each in told.all(events.ScenarioStart)] == [
+        ("scenario 0", 1), ("scenario 1", 1), ("scenario 1", 2),
+    ]  # fmt: skip
+    assert told.run.exit_code == (0 if second == KILLED else 3)
+    assert [each.verdict for each in told.run.scenarios[:2]] == [Verdict.PASS, Verdict.UNKNOWN]
+    assert told.run.scenarios[1].superseded
+    assert sum(event.act == "close_cluster" for event in told.all(events.UndoPushed)) == 2
+    assert "on a cluster of its own" in " ".join(each.text for each in told.all(events.Said))
+
+
+async def test_what_is_unknown_after_a_fault_is_not_run_again_though_its_cluster_was_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = KILLED.replace("users, same", "head, endpoint: worker-1, same")
+    told = await play(plan_of(KILLED, more=[unknown]), tmp_path)
+    assert told.run.scenarios[1].verdict is Verdict.UNKNOWN
+    assert len(told.all(events.ScenarioStart)) == 2
 
 
 async def test_another_cluster_is_made_where_settings_differ(tmp_path: Path) -> None:

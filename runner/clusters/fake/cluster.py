@@ -295,6 +295,7 @@ class Fake:
                 self.world.controller.append(death)
                 if action.arguments.get("no_restart"):
                     self.world.ended.append(at)
+                    self.world.deaf.update(self.world.nodes)
             case "actor", {"role": "proxy"}:
                 self.world.proxies[action.arguments.get("slot", "head")].append(death)
 

@@ -84,7 +84,9 @@ class World:
     redis: list[Interval] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
     placed: int = 0
-    """How many replicas there ever were."""
+    """How many replicas there ever were; with the first come the proxies."""
+    deaf: set[str] = field(default_factory=set)
+    """Slots whose proxies hear of no change, and go on as they were."""
 
     def __post_init__(self) -> None:
         slots = ["head", *(f"worker-{n}" for n in range(1, self.settings.workers + 1))]
@@ -191,10 +193,12 @@ class World:
             without = {"head"} if self.settings.exclude_head_from_service else set()
             serving = [each for each in self.nodes if each not in without and self.answer(each, at)[0]]
             return self.answer(serving[number % len(serving)], at, number) if serving else (0, "")
-        if not self.applications or not self.up(slot, at) or within(self.proxies[slot], at):
+        if not self.placed or not self.up(slot, at) or within(self.proxies[slot], at):
             return 0, ""
         if self.held(at, slot, "link", "node", "proxy"):
             return 0, ""
+        if not self.applications:
+            return (503, "") if slot in self.deaf else (404, "")
         running = [
             replica
             for replica in self.replicas
@@ -226,7 +230,7 @@ class World:
             "proxies": [
                 {"node_id": self.node_id(slot, at), "slot": slot, "status": "HEALTHY", "actor_id": None}
                 for slot in self.nodes
-                if self.applications and self.up(slot, at) and not within(self.proxies[slot], at)
+                if self.placed and self.up(slot, at) and not within(self.proxies[slot], at)
             ],
             "processes": [
                 *(self._process(slot, "node", downs, at) for slot, downs in self.nodes.items()),
