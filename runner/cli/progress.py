@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 EVERY = 0.5
 """Seconds between two live lines."""
-SLACK = 5.0
-"""Seconds beyond its timeout after which a request has surely ended, though its prober was held up."""
 
 
 def style(out: TextIO) -> Style:
@@ -95,26 +93,25 @@ class Progress:
         """Count what every running probe has seen; what can change no more is counted once."""
         from runner.journal.samples import Recordings
         from runner.timeline.evidence import gather
-        from runner.timeline.live import Tally
+        from runner.timeline.live import Tally, settled
 
         recordings = Recordings(self._folder)
         found = []
         for probe in self._probes.values():
             tallies = []
             for series in probe.series:
-                since, settled = self._settled.get(series["file"], (0, Tally()))
+                since, tally = self._settled.get(series["file"], (0, Tally()))
                 samples = recordings.since(series["file"], since)
                 if samples is None or not len(samples.n):
-                    tallies.append(settled)
+                    tallies.append(tally)
                     continue
                 seen = gather(samples, recordings.stalls(probe.scenario, since))
-                # Requests end out of order: what was sent this long ago has ended.
-                until = int(samples.sent[-1]) - round((float(series["timeout"]) + SLACK) * 1e9)
+                until = settled(samples)
                 if until > since:
-                    settled = settled.grown(seen.within(since, until))
+                    tally = tally.grown(seen.within(since, until))
                     since = until + 1
-                    self._settled[series["file"]] = since, settled
-                tallies.append(settled.grown(seen.within(since, int(samples.sent[-1]))))
+                    self._settled[series["file"]] = since, tally
+                tallies.append(tally.grown(seen.within(since, int(samples.sent[-1]))))
             downs = [each.down / 1e9 - self._began() for each in tallies if each.down is not None]
             ended, bad = sum(each.ended for each in tallies), sum(each.bad for each in tallies)
             found.append(Counts(probe.probe, ended, bad, min(downs, default=None)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from runner.journal.events import ProbeStart, ProbeSteady, StepEnd, StepStart
+from runner.journal.events import ClusterEvent, ProbeStart, ProbeSteady, StepEnd, StepStart
 from runner.journal.samples import Recordings
 from runner.language.plan import Abort
 from runner.steps.stage import Stage
-from runner.timeline.fold import tracks
+from runner.timeline.evidence import gather, timing
+from runner.timeline.fold import deaf
+from runner.timeline.live import Toll, lull, settled
 from runner.timeline.run import Verdict
-from runner.timeline.series import Track
 from runner.timeline.verdict import at_most
 from runner.timeline.words import number, seconds
 
@@ -21,31 +24,77 @@ EVERY = 1.0
 
 async def exceeded(rule: Abort, stage: Stage) -> str:
     """Return once a limit is exceeded for certain, by the same evidence as the verdict; say by what."""
-    recordings = Recordings(stage.folder)
+    watch = _Watch(stage)
     while True:
         await asyncio.sleep(EVERY)
         if rule.probe not in stage.scene.probes or _starting(rule.probe, stage):
             continue
-        for track in tracks(stage.journal.events, recordings, stage.number, rule.probe):
-            for said in over(rule, track):
+        for spec, scope in _scopes(rule.probe, stage):
+            for said in over(rule, str(spec["series"]), watch.look(spec, scope)):
                 return said
 
 
-def over(rule: Abort, track: Track) -> Iterator[str]:
+class _Watch:
+    """What the series have suffered; what can change no more is read and counted once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._recordings = Recordings(stage.folder)
+        self._zero = round(stage.journal.zero * 1e9)
+        self._counted: dict[str, tuple[int, Toll]] = {}
+        """By sample file, the instant from which on its samples still count, and what those before it say."""
+
+    def look(self, spec: Mapping[str, Any], scope: float) -> Toll:
+        """Count what a series has seen since its scope began (seconds since the run's zero)."""
+        file = str(spec["file"])
+        since, toll = self._counted.get(file, (self._zero + round(scope * 1e9), Toll()))
+        samples = self._recordings.since(file, since)
+        if samples is None or not len(samples.n):
+            return toll
+        rule = timing(samples.header)
+        unheard = deaf(self._own(), self._zero) if spec.get("simulated") else ()
+        seen = gather(samples, self._recordings.stalls(self._stage.number, since), unheard)
+        # An outage is counted as one: what is over ends with a good sample.
+        until = lull(seen, settled(samples))
+        if until is not None:
+            toll = toll.grown(seen.within(since, until), rule)
+            since = until + 1
+            self._counted[file] = since, toll
+        return toll.grown(seen.within(since, int(samples.sent[-1])), rule)
+
+    def _own(self) -> Iterator[ClusterEvent]:
+        """Give what the scenario's cluster said."""
+        for event in self._stage.journal.events:
+            if isinstance(event, ClusterEvent) and event.scenario == self._stage.number:
+                yield event
+
+
+def over(rule: Abort, series: str, toll: Toll) -> Iterator[str]:
     """Say which limits a series has exceeded, whatever is not seen."""
-    analysis = track.analyse(track.scope)
-    if analysis is None:
-        return
     for limit, measured, say, noun in (
-        (rule.longest, analysis.longest, seconds, "longest downtime"),
-        (rule.total, analysis.total, seconds, "downtime in all"),
-        (rule.failed, analysis.failed, number, "failed requests"),
+        (rule.longest, toll.longest, seconds, "longest downtime"),
+        (rule.total, toll.total, seconds, "downtime in all"),
+        (rule.failed, toll.failed, number, "failed requests"),
     ):
         if limit is not None and at_most(measured, limit) is Verdict.FAIL:
             yield (
-                f"Aborted: {noun} of {rule.probe} ({track.name}) is {say(measured.lo)} or more, "
+                f"Aborted: {noun} of {rule.probe} ({series}) is {say(measured.lo)} or more, "
                 f"and `abort_when` allows {say(limit)}."
             )
+
+
+def _scopes(probe: str, stage: Stage) -> list[tuple[Mapping[str, Any], float]]:
+    """Give the series of each start of a probe, and when the scope of assertions on it began."""
+    found: list[tuple[ProbeStart, float]] = []
+    for event in stage.journal.events:
+        match event:
+            case ProbeStart() if event.scenario == stage.number and event.probe == probe:
+                found.append((event, -math.inf))
+            case ProbeSteady() if event.scenario == stage.number and event.probe == probe and found:
+                found[-1] = found[-1][0], event.at
+            case _:
+                pass
+    return [(spec, max(float(spec["t0"]), steady)) for start, steady in found for spec in start.series]
 
 
 def _starting(probe: str, stage: Stage) -> bool:

@@ -82,17 +82,13 @@ def fold(journal: Sequence[Event], recordings: Recordings) -> run.Run:
     )
 
 
-def tracks(journal: Sequence[Event], recordings: Recordings, scenario: int, probe: str) -> tuple[Track, ...]:
-    """Give the series of a probe as the events so far and the samples say, as the verdict will see them."""
-    start = next(_all(journal, events.RunStart))
-    own = [event for event in journal if getattr(event, "scenario", None) == scenario]
-    told = [
-        event
-        for event in own
-        if isinstance(event, events.ClusterEvent) or getattr(event, "probe", None) == probe
-    ]
-    tale = _Tale(told, recordings, next(_all(own, events.ScenarioStart)), start)
-    return tuple(track for each in tale.probes for track in each.tracks)
+def deaf(journal: Iterable[Event], zero: int) -> tuple[Stall, ...]:
+    """Give the stalls of the forwarder, through which the simulated service is asked (nanoseconds)."""
+    return tuple(
+        (zero + round((event.at - float(event.data["seconds"])) * 1e9), zero + round(event.at * 1e9))
+        for event in _all(journal, events.ClusterEvent)
+        if event.source == "forwarder" and event.data.get("event") == "stall"
+    )
 
 
 def assertions(journal: Sequence[Event], recordings: Recordings, path: str) -> list[run.Assertion]:
@@ -442,8 +438,8 @@ class _Tale:
         )
         began = float(spec["t0"])
         samples = self.recordings.series(str(spec["file"]))
-        deaf = self._deaf() if spec.get("simulated") else ()
-        others += tuple({"kind": "deaf", "start_ns": start, "end_ns": end} for start, end in deaf)
+        unheard = deaf(self.own, self.zero) if spec.get("simulated") else ()
+        others += tuple({"kind": "deaf", "start_ns": start, "end_ns": end} for start, end in unheard)
         last = (
             (int(samples.sent[-1]) - self.zero) / 1e9 if samples is not None and len(samples.sent) else began
         )
@@ -456,18 +452,7 @@ class _Tale:
             log=replace(self.log, others=others),
             stopped=stopped,
             timing=timing(samples.header) if samples is not None else None,
-            evidence=gather(samples, self.log.stalls, deaf) if samples is not None else None,
-        )
-
-    def _deaf(self) -> tuple[Stall, ...]:
-        """Give the stalls of the forwarder, through which the simulated service is asked."""
-        return tuple(
-            (
-                self.zero + round((event.at - float(event.data["seconds"])) * 1e9),
-                self.zero + round(event.at * 1e9),
-            )
-            for event in _all(self.own, events.ClusterEvent)
-            if event.source == "forwarder" and event.data.get("event") == "stall"
+            evidence=gather(samples, self.log.stalls, unheard) if samples is not None else None,
         )
 
     # Steps and assertions

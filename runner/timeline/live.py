@@ -5,6 +5,7 @@ Requests on their way have no record yet, so nothing here takes a missing record
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,14 @@ import numpy as np
 
 from runner.journal.samples import WRITTEN, Samples
 from runner.timeline.evidence import Class, Evidence, Instants, Stall, Timing, gather, timing
+from runner.timeline.verdict import Interval
+from runner.timeline.windows import analyse
+
+SLACK = 5.0
+"""Seconds beyond its timeout after which a request has surely ended, though its prober was held up."""
+
+UNHURT = Interval(0.0, math.inf)
+"""What is known of a loss before any was seen."""
 
 LATEST = 20_000_000
 """A request later than this (or than its period, if that is longer) is not sent."""
@@ -58,6 +67,42 @@ class Tally:
         elif down is None:
             down = int(seen.sent[0])
         return Tally(self.ended + len(wrong), self.bad + int(wrong.sum()), down)
+
+
+@dataclass(frozen=True, slots=True)
+class Toll:
+    """What a series has suffered for certain so far, counted up bit by bit: the lower ends of an analysis."""
+
+    longest: Interval = UNHURT
+    total: Interval = UNHURT
+    failed: Interval = UNHURT
+
+    def grown(self, seen: Evidence, rule: Timing) -> Toll:
+        """Count what was sent next; no outage may go on over where it begins (`lull`)."""
+        if not len(seen.sent):
+            return self
+        found = analyse(seen, rule, scope=(int(seen.sent[0]), int(seen.sent[-1])))
+
+        def least(lo: float, before: Interval, now: Interval) -> Interval:
+            return Interval(lo, math.inf, above=before.above or now.above)
+
+        return Toll(
+            longest=least(max(self.longest.lo, found.longest.lo), self.longest, found.longest),
+            total=least(self.total.lo + found.total.lo, self.total, found.total),
+            failed=least(self.failed.lo + found.failed.lo, self.failed, found.failed),
+        )
+
+
+def settled(samples: Samples) -> int:
+    """Give the instant up to which every request that was sent has surely ended."""
+    # They end out of order, but none later than this.
+    return int(samples.sent[-1]) - int(samples.header["timeout_ns"]) - round(SLACK * 1e9)
+
+
+def lull(seen: Evidence, until: int) -> int | None:
+    """Give when the last good sample was sent, up to an instant; None where there is none."""
+    goods = seen.sent[(seen.kind == Class.GOOD) & (seen.sent <= until)]
+    return int(goods[-1]) if len(goods) else None
 
 
 def streak(samples: Samples, stalls: Sequence[Stall], *, now: int) -> Streak:

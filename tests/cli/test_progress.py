@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import progress
 from runner.cli.progress import Progress
 from runner.journal import events
 from runner.journal.samples import Recordings
+from runner.timeline import live
 from runner.timeline.evidence import Class, gather
 from tests.engine.staging import play
 
@@ -48,7 +48,7 @@ async def test_the_live_line_counts_what_all_the_samples_say(
 
     whole = Recordings.since
     monkeypatch.setattr(Recordings, "since", since)
-    monkeypatch.setattr(progress, "SLACK", 1.0)
+    monkeypatch.setattr(live, "SLACK", 1.0)
     told = await play(
         """
         - deploy:

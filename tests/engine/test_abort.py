@@ -8,6 +8,7 @@ import pytest
 
 from runner.journal import events
 from runner.journal.journal import pending
+from runner.journal.samples import Recordings
 from runner.timeline.run import Verdict
 from tests.engine.staging import HEAD, Told, plan_of, play
 
@@ -80,3 +81,36 @@ async def test_what_fails_before_the_probe_is_steady_does_not_count(tmp_path: Pa
     assert told.run.scenarios[0].probes[0].series[0].scope[0] > 3.0
     assert told.run.scenarios[0].state == "finished"
     assert not told.all(events.Aborted)
+
+
+async def test_a_limit_is_watched_at_the_same_cost_after_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def since(self: Recordings, file: str, at: int):
+        samples = whole(self, file, at)
+        read.append(0 if samples is None else len(samples.n))
+        return samples
+
+    whole = Recordings.since
+    monkeypatch.setattr(Recordings, "since", since)
+    # Two outages of 5 s, and half a minute between them: neither is too long, both together are.
+    told = await played(
+        tmp_path,
+        "{probe: head, longest: 8s, total: 8s}",
+        """
+        - deploy:
+        - probe: {start: head, steady: 2s}
+        - pause: 100s
+        - kill: {node: head}
+        - pause: 30s
+        - kill: {node: head}
+        - pause: 30s
+        """,
+    )
+    (aborted,) = told.all(events.Aborted)
+    assert "downtime in all of head (head/new) is 8." in aborted.text
+    assert len(read) > 130
+    # 20 requests a second: while all is well, a timeout of 2 s and 5 s beyond it, and what an outage takes.
+    assert max(read) < 20 * 14

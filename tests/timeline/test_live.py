@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.journal.samples import Samples
-from runner.timeline.evidence import Class, Evidence
-from runner.timeline.live import Tally, streak
+from runner.timeline.evidence import Class, Evidence, gather, timing
+from runner.timeline.live import Tally, Toll, lull, streak
+from runner.timeline.windows import analyse
 from tests.timeline.simulator import ORIGIN, Outage, Setting, World, nanoseconds
 
 
@@ -87,3 +88,30 @@ def test_counted_bit_by_bit_is_counted_at_once(parts: list[list[Class]]):
     right = [index for index, bad in enumerate(wrong) if not bad]
     since = right[-1] + 1 if right else 0
     assert tally == Tally(len(every), sum(wrong), since if since < len(every) else None)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.0, 25.0), st.floats(0.05, 6.0), st.sampled_from(["refused", "stall"]))),
+    st.lists(st.floats(0.0, 30.0), max_size=8),
+)
+def test_what_was_suffered_is_the_same_counted_at_once_and_from_lull_to_lull(
+    outages: list[tuple[float, float, str]], looks: list[float]
+):
+    world = World(Setting(), [Outage(start, start + length, kind) for start, length, kind in outages])
+    samples, stalls = world.record()
+    seen, rule = gather(samples, stalls), timing(samples.header)
+    first, last = int(seen.sent[0]), int(seen.sent[-1])
+    toll, since = Toll(), first
+    for look in sorted(looks):
+        until = lull(seen.within(since, last), nanoseconds(look))
+        if until is not None:
+            toll, since = toll.grown(seen.within(since, until), rule), until + 1
+    toll = toll.grown(seen.within(since, last), rule)
+    whole = analyse(seen, rule, scope=(first, last))
+    for part, every in (
+        (toll.longest, whole.longest),
+        (toll.total, whole.total),
+        (toll.failed, whole.failed),
+    ):
+        assert part.lo == pytest.approx(every.lo, abs=1e-6)
+        assert part.above == every.above
