@@ -33,6 +33,11 @@ class Endpoint:
     """True where ftrun itself stands in for something (the local forwarder for a Kubernetes Service)."""
 
 
+def node_role(slot: str) -> str:
+    """Give what the node of a slot is: `head` or `worker`."""
+    return "head" if slot == "head" else "worker"
+
+
 def redacted(url: str) -> str:
     """Give a URL as it may be shown: without user, password and query."""
     parts = urlsplit(url)

@@ -25,6 +25,7 @@ from runner.clusters.contract import (
     Prober,
     Saying,
     Undo,
+    node_role,
 )
 from runner.clusters.draw import drawn
 from runner.clusters.fake.prober import ScriptedProber
@@ -143,7 +144,7 @@ class Fake:
         workers = [slot for slot in self.world.nodes if slot != "head"]
         endpoints = [Endpoint("service", "service", "http://10.1.0.1:8000", simulated=True)]
         endpoints += [
-            Endpoint(slot, "head" if slot == "head" else "worker", f"http://10.1.0.{index + 2}:8000")
+            Endpoint(slot, node_role(slot), f"http://10.1.0.{index + 2}:8000")
             for index, slot in enumerate(self.world.nodes)
         ]
         endpoints += [Endpoint(slot, "url", url) for slot, url in self.context.endpoints.items()]
@@ -234,9 +235,8 @@ class Fake:
 
     def _node(self, slot: str, what: str) -> Hit:
         """Give the hit of a node, or of a process on it."""
-        role = "head" if slot == "head" else "worker"
         ids = {"node_id": self.world.node_id(slot, self.now())}
-        return Hit(slot, role, f"{slot}, {what}", ids)
+        return Hit(slot, node_role(slot), f"{slot}, {what}", ids)
 
     def _hit(self, replica: Replica) -> Hit:
         pid = self.world.pid(replica, self.now())

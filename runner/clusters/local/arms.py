@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.clusters.contract import Acted, Confirmation, Hit, Undo
+from runner.clusters.contract import Acted, Confirmation, Hit, Undo, node_role
 from runner.clusters.local.wire import Wire
 from runner.errors import ClusterError
 
@@ -80,7 +80,7 @@ def node_hit(row: Mapping[str, Json], address: str, says: str, **ids: Json) -> H
     """Give the hit of a node, or of something on it that it lives and dies with."""
     slot = row["slot"]
     known = {"session": row["session"], "starts": row["starts"], "address": address}
-    return Hit(slot, "head" if slot == "head" else "worker", says, known | ids)
+    return Hit(slot, node_role(slot), says, known | ids)
 
 
 async def arm_node(wire: Wire, arguments: Mapping[str, Json], addresses: Mapping[str, str]) -> ArmedUnit:
@@ -231,5 +231,5 @@ async def arm_link(
         raise ClusterError(
             "Links can be cut only in the layout `namespaces`.", help="`ftrun doctor` says what it needs."
         )
-    hit = Hit(slot, "head" if slot == "head" else "worker", f"the link of {slot} ({addresses[slot]})")
+    hit = Hit(slot, node_role(slot), f"the link of {slot} ({addresses[slot]})")
     return ArmedLink(wire, (hit,), Undo("link_up", {"slot": slot}, f"join {slot} to the network"))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.clusters.contract import Endpoint
+from runner.clusters.contract import Endpoint, node_role
 from runner.clusters.local.blueprint import Blueprint, Place, Unit
 from runner.clusters.local.files import node_folder
 from runner.clusters.local.settings import Settings
@@ -107,7 +107,7 @@ def endpoints(spread: Spread) -> tuple[Endpoint, ...]:
     nodes = [
         Endpoint(
             slot,
-            "head" if slot == "head" else "worker",
+            node_role(slot),
             f"http://{'127.0.0.1' if inside else address}:{spread.http_ports[slot]}",
         )
         for slot, address in spread.addresses.items()
