@@ -110,7 +110,8 @@ def _offered(resources: Json) -> dict[str, float] | None:
 def _actor(row: Row, placed: Mapping[str, str | None]) -> dict[str, Json]:
     state = row.get("state")
     class_name = str(row.get("class_name") or "")
-    pid = number(row.get("pid"))
+    # Until it has given the actor another process, Ray goes on naming the dead one.
+    pid = number(row.get("pid")) if state != "RESTARTING" else None
     node_id = row.get("node_id") or None
     return {
         "id": row.get("actor_id"),

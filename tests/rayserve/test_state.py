@@ -68,6 +68,18 @@ def test_an_actor_without_a_process_has_none() -> None:
     assert made["applications"][0]["status"] == "UNHEALTHY"
 
 
+def test_an_actor_that_restarts_has_no_process_and_does_not_count() -> None:
+    # Ray counts the restart, and names the dead process until it has leased another.
+    said = json.loads((RECORDED / "running.json").read_text())["actors"]["data"]["result"]["result"]
+    (controller,) = (row for row in said if row["class_name"] == "ServeController")
+    assert controller["pid"]
+    controller |= {"state": "RESTARTING", "num_restarts": "1"}
+    made = recorded("running", actors=said)
+    (row,) = (row for row in made["actors"] if row["role"] == "controller")
+    assert (row["state"], row["restarts"], row["pid"], row["dead"]) == ("RESTARTING", 1, None, False)
+    assert count(made).controllers == 0
+
+
 def test_a_cluster_that_never_had_a_controller_has_no_applications() -> None:
     made = recorded("fresh")
     assert made["unknown"] == []

@@ -304,7 +304,7 @@ class World:
             "role": "controller",
             "state": state,
             "dead": not last,
-            "pid": 10 + 10 * life + restarts,
+            "pid": 10 + 10 * life + restarts if state != "RESTARTING" else None,
             "node_id": self.node_id("head", at),
             "slot": "head",
             "restarts": restarts,
