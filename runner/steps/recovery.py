@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.rayserve.members import count
 
 if TYPE_CHECKING:
-    from runner.steps.scene import Document
+    from runner.steps.scene import Document, Fault
 
 Json = Any
 
@@ -68,6 +68,23 @@ def members(document: Document, expected: Mapping[str, int | None]) -> str | Non
             return f"nobody could say how many {role} there are"
         if there != number:
             return f"{role} {there} of {number}"
+    return None
+
+
+def lingers(document: Document, faults: Iterable[Fault], sought: Fault) -> str | None:
+    """Say what `sought`, or another fault not recovered from yet, hit and is still listed as alive.
+
+    To recover from one is to be as before all of them. What another one was not seen to hit may well live on.
+    """
+    for fault in faults:
+        if not fault.ends or fault.before is None:
+            continue
+        if fault is not sought and (fault.recovered is not None or fault.confirmed is False):
+            continue
+        # While the head is down nobody says which nodes there are: then those from before that count.
+        known = fault.before if unknown(fault.before, "nodes") is None else fault.well or fault.before
+        if said := remains(document, known, fault.hits):
+            return said
     return None
 
 

@@ -199,12 +199,11 @@ def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
         document = stage.scene.fresh
         if document is None:
             return "the cluster has said nothing since the fault"
+        if said := recovery.lingers(document, stage.scene.faults, fault):
+            return said
         if fault.ends and fault.before is not None:
             since = stage.journal.now() - (fault.injected or fault.intent)
-            said = recovery.remains(document, fault.before, fault.hits) or recovery.unsettled(
-                document, fault.before, fault.hits, since
-            )
-            if said is not None:
+            if said := recovery.unsettled(document, fault.before, fault.hits, since):
                 return said
         if fault.well is not None and (said := recovery.missing(document, fault.well)):
             # What nobody could say is not known to be missing.

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.steps.recovery import missing, remains, unsettled
+from runner.steps.recovery import lingers, missing, remains, unsettled
+from runner.steps.scene import Fault
 
 
 def document() -> dict[str, Any]:
@@ -78,6 +79,47 @@ def test_an_actor_that_keeps_its_id_is_fresh_with_another_process() -> None:
     fresh = document()
     fresh["actors"][0]["pid"] = 99
     assert remains(fresh, document(), hits) is None
+
+
+def test_an_actor_that_restarts_is_not_stale_but_missing() -> None:
+    hits = [{"slot": "head", "role": "controller", "actor_id": "c", "pid": 1, "node_id": "n-head"}]
+    now = document()
+    now["actors"][0] |= {"state": "RESTARTING", "pid": None}
+    assert remains(now, document(), hits) is None
+    assert missing(now, document()) == "controllers 0 of 1"
+
+
+WORKER = {"slot": "worker-1", "role": "worker", "session": 5}
+
+
+def fault(number: int, *hits: dict[str, Any], before: dict[str, Any] | None = None, **changes: Any) -> Fault:
+    """Give a fault that hit, and from which nothing has recovered yet."""
+    given = {"intent": 1.0, "injected": 1.0, "confirmed": True} | changes
+    return Fault(number, f"f{number}", "it", hits, document(), before or document(), **given)
+
+
+def test_what_an_earlier_fault_killed_must_be_gone_too() -> None:
+    controller = {"slot": "head", "role": "controller", "actor_id": "c", "pid": 7, "node_id": "n-head"}
+    first, second = fault(0, WORKER), fault(1, controller)
+    assert lingers(document(), [second], second) is None
+    assert lingers(document(), [first, second], second) == (
+        "worker-1 that was killed is still listed (a node)"
+    )
+    for settled in ({"recovered": 3.0}, {"ends": False}, {"confirmed": False}):
+        assert lingers(document(), [fault(0, WORKER, **settled), second], second) is None
+    # What was not seen to be hit itself is no excuse.
+    unsure = fault(0, WORKER, confirmed=False)
+    assert "still listed" in str(lingers(document(), [unsure], unsure))
+
+
+def test_a_node_that_is_killed_while_nobody_says_which_nodes_there_are_is_known_from_before() -> None:
+    blind = document() | {"unknown": ["nodes", "actors"], "nodes": [], "actors": []}
+    it = fault(1, WORKER, before=blind)
+    assert lingers(document(), [it], it) == "worker-1 that was killed is still listed (a node)"
+    fresh = document()
+    fresh["nodes"][1] |= {"state": "DEAD", "dead": True}
+    fresh["actors"][1]["node_id"] = fresh["replicas"][0]["node_id"] = "n-new"
+    assert lingers(fresh, [it], it) is None
 
 
 def test_what_was_unknown_before_is_not_asked_for() -> None:
