@@ -131,6 +131,9 @@ async def cluster(subject: Subject) -> AsyncIterator[Cluster]:
         if subject.application is not None:
             await cluster.deploy((subject.application,))
             await seen(subject, lambda document: document["applications"] and whole(document))
+            async with asyncio.timeout(subject.patience):
+                while not await answers(subject):  # noqa: ASYNC110 (who forwards looks every 5 s)
+                    await asyncio.sleep(0.1)
         yield cluster
     finally:
         await cluster.close()
@@ -139,6 +142,14 @@ async def cluster(subject: Subject) -> AsyncIterator[Cluster]:
         asdict(closing)
         await import_module(f"runner.clusters.{cluster.kind}.cluster").heal(closing)
     assert subject.left() == before
+
+
+async def answers(subject: Subject) -> bool:
+    """Tell whether the live endpoint answers."""
+    try:
+        return (await subject.cluster.http(subject.live, "GET", "/")).status == 200
+    except Unreachable:
+        return False
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -158,6 +169,15 @@ async def sayings(subject: Subject, count: int) -> list[Saying]:
                     break
     await stream.aclose()  # type: ignore[attr-defined]
     return found
+
+
+async def settled(subject: Subject, facts: Facts) -> Mapping[str, Any]:
+    """Give a document in which all is as it should be, as far as the cluster can say."""
+    if "observe" in facts.capabilities:
+        return await seen(subject, whole)
+    [saying] = await sayings(subject, 1)
+    assert saying.document is not None
+    return saying.document
 
 
 async def seen(subject: Subject, true: Callable[[Mapping[str, Any]], Any]) -> Mapping[str, Any]:
@@ -314,7 +334,7 @@ class Contract:
         pong = await answer("pong")
         assert pong["id"] == 7
         assert r1 <= pong["p_ns"] <= clock.monotonic_ns()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         await prober.send({"command": "stop", "probe": "users"})
         stopped = await answer("stopped")
         await prober.send({"command": "quit"})
@@ -336,8 +356,8 @@ class Contract:
             assert (await anext(aiter(prober.events())))["event"] == "ready"
             await prober.close()
 
-    async def test_arming_hits_nothing(self, subject: Subject, cluster: Cluster) -> None:
-        [before] = await sayings(subject, 1)
+    async def test_arming_hits_nothing(self, subject: Subject, cluster: Cluster, facts: Facts) -> None:
+        before = await settled(subject, facts)
         for action, happened in subject.actions:
             armed = await cluster.arm(action)
             assert armed.hits
@@ -346,9 +366,8 @@ class Contract:
             await armed.disarm()
             await armed.disarm()
             [after] = await sayings(subject, 1)
-            assert before.document is not None
             assert after.document is not None
-            assert not happened(before.document, after.document)
+            assert not happened(before, after.document)
 
     async def test_what_it_cannot_hit_it_says(self, cluster: Cluster) -> None:
         for action in (
@@ -380,19 +399,18 @@ class Contract:
         off = any(action.arguments.get("how") == "power_off" for action, _ in subject.actions)
         assert off == ("power_off" in facts.capabilities)
         for action, happened in subject.actions:
-            [before] = await sayings(subject, 1)
+            old = await settled(subject, facts)
             armed = await cluster.arm(action)
             earliest = clock.monotonic()
             acted = await armed.act()
             assert earliest <= acted.at <= clock.monotonic()
-            assert acted.at - earliest < 0.1, "what is armed takes effect at once"
+            # A busy machine may take its time; what is not armed takes seconds.
+            assert acted.at - earliest < 1, "what is armed takes effect at once"
             confirmation = await armed.confirm()
             assert confirmation.confirmed, confirmation.why
             assert confirmation.why
             json.dumps([acted.evidence, confirmation.evidence, [asdict(hit) for hit in armed.hits]])
             await armed.disarm()
-            assert before.document is not None
-            old = before.document
             await seen(subject, lambda document, old=old, happened=happened: happened(old, document))  # type: ignore[misc]
             if armed.undo is not None:
                 assert json.loads(json.dumps(asdict(armed.undo))) == asdict(armed.undo)

@@ -23,7 +23,7 @@ def alive(pid: int) -> bool:
 
 async def gone(pid: int) -> bool:
     """Wait a little for a process that was killed to disappear."""
-    for _ in range(100):
+    for _ in range(1000):
         if not alive(pid):
             return True
         await asyncio.sleep(0.02)
@@ -63,8 +63,8 @@ async def test_the_command_reads_nothing_from_ftrun() -> None:
 async def test_a_timeout_ends_the_whole_session_other_groups_included(tmp_path: Path) -> None:
     # `timeout` makes a process group of its own, which a signal to the command's group would miss.
     text = f"timeout 600 sh -c 'echo $$ > {tmp_path}/pid; sleep 600'; true"
-    with pytest.raises(ClusterError, match=r"did not end within 0\.5 s and was killed\.$"):
-        await complete(text, timeout=0.5)
+    with pytest.raises(ClusterError, match=r"did not end within 2 s and was killed\.$"):
+        await complete(text, timeout=2)
     assert await gone(int((tmp_path / "pid").read_text()))
 
 

@@ -23,7 +23,7 @@ import pytest
 from runner.journal.samples import RECORD, Outcome, read_prober_log
 from runner.probes import prober as program
 from runner.timeline.evidence import Class, gather
-from tests.probes.running import PROBER, RIGHT, right, running, serving, specification
+from tests.probes.running import PROBER, RIGHT, right, running, serving, specification, until
 
 SECOND = 1_000_000_000
 
@@ -81,7 +81,7 @@ async def test_it_runs_without_uvloop(folder: Path) -> None:
 
 async def test_new_opens_a_connection_for_each_request_and_lets_the_server_close_it(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
-        samples = await prober.measure(specification(server.url))
+        samples = await prober.measure(specification(server.url), least=21)
         assert outcomes(samples) == {Outcome.OK}
         assert server.connections == len(server.requests) == len(samples.n) > 20
         assert all(b"\r\nConnection: close\r\n" in request for request in server.requests)
@@ -113,12 +113,15 @@ async def test_new_resets_what_the_server_does_not_close(folder: Path) -> None:
 
 async def test_reused_keeps_to_its_connections(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
-        samples = await prober.measure(specification(server.url, connection="reused"))
+        samples = await prober.measure(specification(server.url, connection="reused"), least=30)
         assert outcomes(samples) == {Outcome.OK}
         assert b"Connection" not in server.requests[0]
         assert set(samples.flags) <= {program.BODY | program.OPENED, program.BODY}
+        opened = np.flatnonzero(samples.flags & program.OPENED)
+        assert len(opened) == server.connections < len(samples.n)
         # Another is opened only while none idles, which on a busy machine happens.
-        assert int((samples.flags & program.OPENED > 0).sum()) == server.connections < len(samples.n) / 3
+        for standing, index in enumerate(opened):
+            assert (samples.done[:index] >= samples.sent[index]).sum() >= standing
 
 
 def test_reused_takes_the_connection_that_idled_shortest() -> None:
@@ -142,11 +145,13 @@ async def test_a_get_on_a_connection_closed_under_it_is_never_repeated(folder: P
 
 async def test_idle_connections_that_the_peer_closed_are_dropped_first(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
-        await prober.start(specification(server.url, connection="reused", period_ns=[SECOND, 10]))
-        for _ in range(4):
-            await asyncio.sleep(0.13)
+        await prober.start(specification(server.url, connection="reused", period_ns=[SECOND, 2]))
+        for number in range(1, 4):
+            await until(lambda number=number: len(server.requests) >= number)
+            await asyncio.sleep(0.05)  # it was answered, and the next one is far off
             for writer in list(server.writers):
                 writer.close()
+        await until(lambda: len(server.requests) == 4)
         await prober.stop()
         samples = prober.samples("reused.samples")
         assert outcomes(samples) == {Outcome.OK}
@@ -189,12 +194,15 @@ async def test_it_sends_on_schedule_and_counts_from_t0(folder: Path) -> None:
 
 async def test_no_more_than_the_cap_is_in_flight(folder: Path) -> None:
     async with serving(silent) as server, running(folder) as prober:
-        samples = await prober.measure(specification(server.url, max_in_flight=5), seconds=0.4)
-        assert list(samples.n) == [0, 1, 2, 3, 4]
+        few = specification(server.url, max_in_flight=5, timeout_ns=3 * SECOND)
+        samples = await prober.measure(few, seconds=1.0, least=0)
+        assert len(samples.n) == 5
         (capped,) = prober.logged("capped")
         assert capped["series"] == "service/new"
         assert capped["count"] >= 20
-        assert capped["start_ns"] == samples.due[4] + 10_000_000
+        # From the first that was due, and not too late to be sent.
+        assert capped["start_ns"] > samples.due[4]
+        assert (capped["start_ns"] - samples.due[4]) % 10_000_000 == 0
         assert capped["end_ns"] > capped["start_ns"]
 
 
@@ -219,14 +227,15 @@ async def test_post_with_headers_and_body(folder: Path) -> None:
 async def test_retarget_sends_to_the_new_address(folder: Path) -> None:
     async with serving(right) as old, serving(right) as new, running(folder) as prober:
         await prober.start(specification(old.url, connection="reused"))
-        await asyncio.sleep(0.15)
+        await until(lambda: old.requests)
         await prober.say(command="retarget", series="service/reused", url=new.url)
         assert (await prober.hear())["event"] == "retargeted"
+        # What was under way to the old one has come when several have come to the new one.
+        await until(lambda: len(new.requests) > 5)
         before = len(old.requests)
-        await asyncio.sleep(0.15)
+        await until(lambda: len(new.requests) > 15)
         await prober.stop()
-        assert len(old.requests) - before <= 1
-        assert len(new.requests) > 5
+        assert len(old.requests) == before
         assert outcomes(prober.samples("reused.samples")) == {Outcome.OK}
 
 
@@ -333,7 +342,9 @@ async def test_refused(folder: Path) -> None:
 
 async def test_a_name_that_does_not_resolve(folder: Path) -> None:
     async with running(folder) as prober:
-        samples = await prober.measure(specification("http://nowhere.invalid/", timeout_ns=5 * SECOND))
+        # A resolver that reaches no name server may take its time.
+        patient = {"period_ns": [SECOND, 10], "timeout_ns": 60 * SECOND}
+        samples = await prober.measure(specification("http://nowhere.invalid/", **patient))
         assert outcomes(samples) == {Outcome.DNS}
 
 
@@ -351,8 +362,9 @@ async def test_timeout_is_never_early_and_not_rounded_and_stop_awaits_it(folder:
         stopped = await prober.stop()
         samples = prober.samples()
         assert list(samples.outcome) == [Outcome.TIMEOUT]
-        assert 5_300_000_000 <= samples.done[0] - samples.sent[0] < 5_600_000_000
-        assert stopped["at_ns"] < samples.sent[0] + SECOND
+        stalled = sum(end - start for start, end in prober.log.stalls)
+        assert 5_300_000_000 <= samples.done[0] - samples.sent[0] < 5_600_000_000 + stalled
+        assert stopped["at_ns"] < samples.done[0]
 
 
 async def test_a_right_answer_is_ok_however_late(folder: Path) -> None:
@@ -371,8 +383,10 @@ async def test_without_descriptors_it_is_void(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
 
     async with serving(silent) as server, running(folder, preexec_fn=few) as prober:
-        named = specification(f"http://localhost:{server.port}/", series="named", file="named.samples")
-        samples = await prober.measure(specification(server.url), named)
+        named = specification(
+            f"http://localhost:{server.port}/", series="named", file="named.samples", timeout_ns=SECOND
+        )
+        samples = await prober.measure(specification(server.url, timeout_ns=SECOND), named, seconds=0.6)
         assert outcomes(samples) == {Outcome.TIMEOUT, Outcome.VOID}
         assert outcomes(prober.samples("named.samples")) == {Outcome.TIMEOUT, Outcome.VOID}
         void = samples.detail[samples.outcome == Outcome.VOID]
@@ -422,7 +436,7 @@ async def test_tls_is_verified(folder: Path, certificate: tuple[Path, Path], con
             assert set(samples.flags) == {program.TLS_PHASE | program.OPENED}
     async with serving(right) as server, running(folder.with_name("plain")) as prober:
         samples = await prober.measure(
-            specification(f"https://127.0.0.1:{server.port}/", connection=connection)
+            specification(f"https://127.0.0.1:{server.port}/", connection=connection, timeout_ns=SECOND)
         )
         assert outcomes(samples) <= {Outcome.TLS, Outcome.EOF, Outcome.TIMEOUT}
 
@@ -462,7 +476,7 @@ async def test_an_identity_is_of_sane_length_and_only_of_right_answers(folder: P
         return next(answers, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
 
     async with serving(answering) as server, running(folder) as prober:
-        samples = await prober.measure(specification(server.url, identity={"kind": "body"}), seconds=0.15)
+        samples = await prober.measure(specification(server.url, identity={"kind": "body"}), least=2)
         assert [len(prober.log.who[index]) for index in samples.who[:2]] == [0, 200]
 
 
@@ -475,11 +489,13 @@ async def test_a_stall_is_logged_and_no_downtime(folder: Path) -> None:
         return RIGHT
 
     async with serving(slow) as server, running(folder) as prober:
-        await prober.start(specification(server.url, timeout_ns=250_000_000))
+        # The server, which no stall of the prober's excuses, has half a second to answer.
+        patient = {"timeout_ns": 600_000_000, "slow_after_ns": 600_000_000}
+        await prober.start(specification(server.url, **patient))
         await asyncio.sleep(0.4)
         prober.process.send_signal(signal.SIGSTOP)
         stopped = time.monotonic_ns()
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.5)
         continued = time.monotonic_ns()
         prober.process.send_signal(signal.SIGCONT)
         await asyncio.sleep(0.3)
@@ -487,14 +503,14 @@ async def test_a_stall_is_logged_and_no_downtime(folder: Path) -> None:
         samples, stalls = prober.samples(), prober.log.stalls
         # The answers came while it was stopped, long before it could read them and long after their deadline.
         assert outcomes(samples) == {Outcome.OK}
-        assert max(min(end, continued) - max(start, stopped) for start, end in stalls) > 600_000_000
+        assert max(min(end, continued) - max(start, stopped) for start, end in stalls) > 1_200_000_000
         assert set(gather(samples, stalls).kind) <= {Class.GOOD, Class.SLOW}
         inside = gather(samples, stalls).kind[(samples.sent < stopped) & (samples.done > continued)]
         assert len(inside) > 0
         assert set(inside) == {Class.GOOD}
         # What would have been sent too late is missing.
         missing = set(range(int(samples.n[-1]))) - set(samples.n.tolist())
-        assert len(missing) > 60
+        assert len(missing) > 120
         assert int((samples.sent - samples.due).max()) <= 20_000_000 + 5_000_000
 
 
@@ -520,7 +536,7 @@ async def test_after_a_stall_sockets_are_served_before_anything_else() -> None:
 
 async def test_deadlines_move_by_the_time_it_stalled(folder: Path) -> None:
     async with serving(silent) as server, running(folder) as prober:
-        await prober.start(specification(server.url, period_ns=[10 * SECOND, 1], timeout_ns=300_000_000))
+        await prober.start(specification(server.url, period_ns=[10 * SECOND, 1], timeout_ns=2 * SECOND))
         await asyncio.sleep(0.15)
         prober.process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(0.5)
@@ -530,18 +546,24 @@ async def test_deadlines_move_by_the_time_it_stalled(folder: Path) -> None:
         stalled = sum(end - max(start, int(samples.sent[0])) for start, end in prober.log.stalls)
         assert list(samples.outcome) == [Outcome.TIMEOUT]
         assert stalled > 400_000_000
-        assert samples.done[0] - samples.sent[0] >= 300_000_000 + stalled
+        assert samples.done[0] - samples.sent[0] >= 2 * SECOND + stalled
 
 
 async def test_killed_it_leaves_what_ended_100_ms_before(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
         await prober.start(specification(server.url, identity={"kind": "body"}))
-        await asyncio.sleep(0.5)
+        await until(lambda: len(prober.samples().n))
+        behind, latest = [], 0
+        for _ in range(31):
+            await asyncio.sleep(0.023)
+            now, latest = time.monotonic_ns(), int(prober.samples().done.max())
+            behind.append(now - latest)
         prober.process.kill()
-        killed = time.monotonic_ns()
         await prober.process.wait()
         samples = prober.samples()
-        assert samples.done.max() > killed - 100_000_000
+        assert samples.done.max() >= latest
+        # More often than not: a machine that stands still for a while holds up prober and server, too.
+        assert sorted(behind)[15] < 100_000_000
         assert outcomes(samples) == {Outcome.OK}
         assert {prober.log.who[index] for index in samples.who} == {"me"}
         assert not prober.log.stops
@@ -555,7 +577,7 @@ async def test_sigterm_ends_it_at_once_and_what_was_in_flight_is_void(folder: Pa
         began = time.monotonic()
         prober.process.terminate()
         assert await prober.process.wait() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
         assert outcomes(prober.samples()) == {Outcome.VOID}
         assert "users" in prober.log.stops
         assert prober.logged("bye")[0]["why"] == "SIGTERM"
@@ -606,10 +628,10 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
 
 async def test_without_a_ping_it_stops(tmp_path: Path, folder: Path) -> None:
     assert program.LEASE == 60 * SECOND
-    copy = changed(tmp_path, "LEASE = 60_000 * MS", "LEASE = 300 * MS")
+    copy = changed(tmp_path, "LEASE = 60_000 * MS", "LEASE = 1_500 * MS")
     async with serving(right) as server, running(folder, "-I", str(copy)) as prober:
-        for number in range(5):
-            await asyncio.sleep(0.1)
+        for number in range(6):
+            await asyncio.sleep(0.3)
             await prober.say(command="ping", id=number)
             assert (await prober.hear())["id"] == number
         await prober.start(specification(server.url))
@@ -620,7 +642,7 @@ async def test_without_a_ping_it_stops(tmp_path: Path, folder: Path) -> None:
 async def test_a_suspended_machine_is_logged(tmp_path: Path, folder: Path) -> None:
     copy = changed(tmp_path, "time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock()", "clock()")
     async with running(folder, "-I", str(copy)) as prober:
-        await asyncio.sleep(0.2)
+        await until(lambda: prober.logged("suspend"))
         first = prober.logged("suspend")[0]
         assert first["grew_ns"] > 10_000_000
         assert first["at_ns"] <= time.monotonic_ns()

@@ -14,6 +14,7 @@ from runner.clusters.contract import Action, Context, Undo, redacted
 from runner.clusters.external.cluster import External, heal, role
 from runner.clusters.external.settings import Settings
 from runner.errors import ClusterError
+from tests.clusters.test_command import alive
 
 
 def external(folder: Path, *, timeout: str = "60s", **commands: dict[str, str]) -> External:
@@ -78,15 +79,17 @@ async def test_an_act_that_does_not_end_is_ended(tmp_path: Path) -> None:
 
 async def test_an_undo_ends_the_act_it_undoes(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    act = f"echo broken >> {trace}; sleep 0.5; echo late >> {trace}"
-    cluster = external(tmp_path, **{"break": {"act": act, "undo": f"echo healed >> {trace}; sleep 1"}})
+    act = f"echo broken $$ >> {trace}; sleep 600; echo late >> {trace}"
+    cluster = external(tmp_path, **{"break": {"act": act, "undo": f"echo healed >> {trace}"}})
     armed = await cluster.arm(Action("command", {"name": "break"}))
     await armed.act()
-    while not trace.exists():  # noqa: ASYNC110 (written by another process)
+    while not trace.exists() or not trace.read_text().endswith("\n"):  # noqa: ASYNC110 (by another process)
         await asyncio.sleep(0.01)
     assert armed.undo is not None
     await cluster.undo(armed.undo)
-    assert trace.read_text().split() == ["broken", "healed"]
+    broken, pid, healed = trace.read_text().split()
+    assert (broken, healed) == ("broken", "healed")
+    assert not alive(int(pid))
 
 
 async def test_close_ends_what_is_armed(tmp_path: Path) -> None:

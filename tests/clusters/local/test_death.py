@@ -71,7 +71,10 @@ class Victim:
         self.runtime = Path(said["runtime"])
         self.outer: int = said["outer"]
         time.sleep(0.3)  # some of the forks of the nodes
-        self.below = processes.descendants(self.process.pid)
+        deadline = time.monotonic() + 30
+        while len(found := processes.descendants(self.process.pid)) < 9 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.below = found
         self.undo = remains.closing(str(self.runtime))
 
     def running(self, module: str) -> int:
@@ -216,7 +219,7 @@ def test_what_nobody_is_left_to_end_is_healed_later(tmp_path: Path) -> None:
         it.process.wait()
         assert len(it.living()) >= 6
         asyncio.run(heal(it.undo))
-        it.wait_for_nothing(limit=1)
+        it.wait_for_nothing(limit=5)
         assert not it.runtime.exists()
         asyncio.run(heal(it.undo))
 
@@ -227,7 +230,7 @@ def test_a_cluster_that_still_runs_is_ended_from_its_undo_alone(layout: str, tmp
         asyncio.run(heal(it.undo))
         it.process.kill()
         it.process.wait()
-        it.wait_for_nothing(limit=1)
+        it.wait_for_nothing(limit=5)
         assert not it.runtime.exists()
 
 
