@@ -20,7 +20,7 @@ import pytest
 
 from runner.journal.events import FaultConfirmed, Interrupt, UndoDone, UndoPushed
 from runner.journal.journal import read
-from runner.journal.samples import read_samples
+from runner.journal.samples import Outcome, read_samples
 from tests.clusters.contract import children
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,8 @@ KINDS = ("refused", "http_503", "reset", "stalled", "blackholed")
 LASTS = 1.2
 """Seconds: at the defaults an outage that only delays answers counts from 0.6 s on."""
 BETWEEN = 2.5
+RECOVER_AFTER = 1.0
+"""Seconds: ftrun's default."""
 PR_SET_CHILD_SUBREAPER = 36
 FTRUN = (sys.executable, "-m", "runner.cli.main")
 
@@ -134,11 +136,17 @@ def reached(folder: Path, kind: type) -> bool:
     return any(f'"kind":"{kind.kind}"' in journal.read_text() for journal in journals)  # type: ignore[attr-defined]
 
 
+def broken_for_users(folder: Path) -> bool:
+    """Tell whether each series of the only run has a sample of what broke."""
+    files = list(run_of(folder).glob("samples/*/*.samples"))
+    return len(files) == 2 and all(Outcome.HTTP_5XX in read_samples(file).outcome for file in files)
+
+
 def judged_by_truth(run: dict[str, Any], truth: Truth, slow_after: float) -> int:
     """Hold every window to the truth; give how many outages could be judged (the machine was not too busy)."""
     zero = run["clock"]["monotonic"]
     told = [(each["kind"], each["down"] / 1e9 - zero, each["up"] / 1e9 - zero) for each in truth.said]
-    outages = [each for each in told if each[0] != "hiccup"]
+    outages = [each for each in told if each[0] != "hiccup" and each[1] > 0]
     hiccups = [each for each in told if each[0] == "hiccup"]
     assert [kind for kind, _, _ in outages] == list(KINDS)
     [probe] = run["scenarios"][0]["probes"]
@@ -147,10 +155,15 @@ def judged_by_truth(run: dict[str, Any], truth: Truth, slow_after: float) -> int
         blind = [(each["start"], each["end"]) for each in series["blind"]]
         unclaimed = list(series["windows"])
         for kind, down, up in outages:
+            # A short pause makes no answer slow; a longer one that is close is one window with the outage.
+            near = slow_after + RECOVER_AFTER
             muddled = [
+                (start, end) for start, end in blind if start < up + slow_after and down - slow_after < end
+            ]
+            muddled += [
                 (start, end)
-                for start, end in (*blind, *((start, end) for _, start, end in hiccups))
-                if start < up + slow_after and down - slow_after < end
+                for _, start, end in hiccups
+                if end - start > slow_after / 2 and start < up + near and down - near < end
             ]
             windows = [
                 window
@@ -174,6 +187,7 @@ def judged_by_truth(run: dict[str, Any], truth: Truth, slow_after: float) -> int
     return judged
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("probe", "slow_after"),
     [({"rate": 100, "slow": "100ms", "blind_after": "100ms"}, 0.1), ({}, 0.5)],
@@ -199,15 +213,21 @@ def test_every_outage_lies_in_its_bracket(
             ]
         },
     ]
-    before = children()
-    ended = ftrun(tmp_path, *Files(tmp_path, truth, steps, commands, probe).arguments())
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert children() == before
-    folder = run_of(tmp_path)
-    assert (tmp_path / "out" / "latest").resolve() == folder
-    run = json.loads((folder / "run.json").read_text())
-    assert (run["verdict"], run["exit_code"]) == ("pass", 0)
-    assert judged_by_truth(run, truth, slow_after) >= 4
+    judged = []
+    # Nothing may be wrong, ever; but a machine that is too busy may have to be asked again.
+    while max(judged, default=0) < 4:
+        assert len(judged) < 3, judged
+        place = tmp_path / str(len(judged))
+        place.mkdir()
+        before = children()
+        ended = ftrun(place, *Files(place, truth, steps, commands, probe).arguments())
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert children() == before
+        folder = run_of(place)
+        assert (place / "out" / "latest").resolve() == folder
+        run = json.loads((folder / "run.json").read_text())
+        assert (run["verdict"], run["exit_code"]) == ("pass", 0)
+        judged.append(judged_by_truth(run, truth, slow_after))
 
     reports = {name: (folder / name).read_bytes() for name in ("run.json", "junit.xml", "report.html")}
     assert all(reports.values())
@@ -233,8 +253,7 @@ def broken(truth: Truth, tmp_path: Path) -> list[str]:
 def test_sigint_heals_and_reports(truth: Truth, tmp_path: Path) -> None:
     before = children()
     with running(tmp_path, *broken(truth, tmp_path)) as process:
-        eventually(lambda: reached(tmp_path, FaultConfirmed))
-        time.sleep(0.5)
+        eventually(lambda: reached(tmp_path, FaultConfirmed) and broken_for_users(tmp_path))
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
@@ -254,8 +273,7 @@ def test_sigint_heals_and_reports(truth: Truth, tmp_path: Path) -> None:
 def test_after_sigkill_the_samples_are_there_and_cleanup_heals(truth: Truth, tmp_path: Path) -> None:
     before = children()
     with running(tmp_path, *broken(truth, tmp_path)) as process:
-        eventually(lambda: reached(tmp_path, FaultConfirmed))
-        time.sleep(0.5)
+        eventually(lambda: reached(tmp_path, FaultConfirmed) and broken_for_users(tmp_path))
         killed = time.monotonic_ns()
         process.kill()
         process.wait(30)
@@ -263,10 +281,11 @@ def test_after_sigkill_the_samples_are_there_and_cleanup_heals(truth: Truth, tmp
     folder = run_of(tmp_path)
     files = list((folder / "samples").glob("*/*.samples"))
     assert len(files) == 2
+    eventually(lambda: children() == before)
+    # The prober ended by itself when it heard no more, unless this machine did not let it run just then.
     for file in files:
         samples = read_samples(file)
-        assert samples.sent.max() > killed - 100_000_000
-    eventually(lambda: children() == before)
+        assert samples.sent.max() > killed - 1_000_000_000
 
     healed = ftrun(tmp_path, "cleanup", str(folder))
     assert healed.returncode == 0, healed.stdout + healed.stderr
