@@ -87,10 +87,9 @@ def cleaner(environment: Mapping[str, str], home: Path) -> Callable[[str, bytes]
     """Give what takes secrets, the home folder and the names of user and machine out of a file's content."""
     import platform
 
-    from runner.journal.journal import HIDDEN
-    from runner.journal.redaction import hidden_lines, of_environment, without
+    from runner.journal.redaction import Secrets, hidden_lines, of_environment, without
 
-    known = sorted(of_environment(environment), key=len, reverse=True)
+    known = Secrets(of_environment(environment))
     words = [(str(home), "~")]
     if len(platform.node()) > 2:
         words.append((platform.node(), "machine"))
@@ -99,8 +98,7 @@ def cleaner(environment: Mapping[str, str], home: Path) -> Callable[[str, bytes]
         if name.endswith(BINARY):
             return content
         text = content.decode("utf-8", "surrogateescape")
-        for each in known:
-            text = text.replace(each, HIDDEN)
+        text = known.hide(text)
         code = name.endswith((".py", ".sh"))
         text = hidden_lines(text, code=code)
         return without(text, words).encode("utf-8", "surrogateescape")

@@ -83,17 +83,21 @@ def _clean(journal: Journal, run: str, *, quiet: bool = False) -> int:
 
 async def _undo(journal: Journal, kind: str) -> int:
     import asyncio
+    import json
     from importlib import import_module
 
     from runner.clusters.contract import Undo
     from runner.journal.events import UndoDone
     from runner.journal.journal import pending
+    from runner.journal.redaction import HIDDEN
 
     heal = import_module(f"runner.clusters.{kind}.cluster").heal
     code = 0
     for each in pending(journal.events):
         error = None
         try:
+            if HIDDEN in json.dumps(each.arguments):
+                raise FtrunError("it needs a secret, which the journal does not hold. Do it by hand")
             async with asyncio.timeout(LIMIT):
                 await heal(Undo(each.act, each.arguments, each.says))
         except TimeoutError:

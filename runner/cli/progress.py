@@ -17,6 +17,7 @@ from runner.journal.journal import Subscriber
 from runner.reports.terminal import Counts, Style, Telling, judged, live
 
 if TYPE_CHECKING:
+    from runner.journal.redaction import Secrets
     from runner.timeline.live import Tally
 
 EVERY = 0.5
@@ -134,22 +135,27 @@ class Progress:
 class _Forward(logging.Handler):
     """Hands what libraries log to ours, so that no traceback of theirs reaches the terminal."""
 
-    def __init__(self, loggers: list[Any]) -> None:
+    def __init__(self, loggers: list[Any], secrets: Secrets) -> None:
         super().__init__(logging.WARNING)
+        self._secrets = secrets
         self._loggers = loggers
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
             for each in self._loggers:
-                each.warning(record.getMessage(), logger=record.name, traceback=_traceback(record))
+                each.warning(
+                    self._secrets.hide(record.getMessage()),
+                    logger=record.name,
+                    traceback=self._secrets.hide(_traceback(record)) or None,
+                )
 
 
-def _traceback(record: logging.LogRecord) -> str | None:
-    return logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+def _traceback(record: logging.LogRecord) -> str:
+    return logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
 
 
 @contextmanager
-def diagnostics(path: Path, *, verbose: bool) -> Iterator[Subscriber]:
+def diagnostics(path: Path, secrets: Secrets, *, verbose: bool) -> Iterator[Subscriber]:
     """Keep diagnostics as JSON lines in a file, and show them where `verbose`; gives what hears events."""
     import structlog
 
@@ -162,7 +168,7 @@ def diagnostics(path: Path, *, verbose: bool) -> Iterator[Subscriber]:
             loggers.append(
                 structlog.wrap_logger(structlog.WriteLogger(sys.stderr), processors=[*shared, readable])
             )
-        forward = _Forward(loggers)
+        forward = _Forward(loggers, secrets)
         logging.getLogger().addHandler(forward)
 
         def hear(event: Event) -> None:

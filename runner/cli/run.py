@@ -14,6 +14,7 @@ from runner.cli.options import add_selection, chosen, plan_of, positive
 from runner.errors import CannotRun
 
 if TYPE_CHECKING:
+    from runner.journal.redaction import Secrets
     from runner.language.plan import Node, Plan
 
 ROOM = 1024 * 1024
@@ -92,7 +93,7 @@ def _check(plan: Plan, reports: Path) -> int:
 def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
     import asyncio
 
-    from runner.engine.run import perform, survey
+    from runner.engine.run import known, perform, survey
     from runner.journal.journal import read
     from runner.journal.samples import Recordings
     from runner.reports.write import write
@@ -102,7 +103,8 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
         await survey(plan, args.report_dir)
         folder = made(args.report_dir, Path(plan.scenarios[0].file).stem)
         latest(folder)
-        sources = kept(plan, folder)
+        secrets = known(plan)
+        sources = kept(plan, folder, secrets)
         from runner.cli.progress import Progress, diagnostics
 
         progress = Progress(folder, sys.stdout)
@@ -113,7 +115,7 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
             sys.stderr.flush()
             os._exit(2)
 
-        with diagnostics(folder / "run.log", verbose=args.verbose) as log:
+        with diagnostics(folder / "run.log", secrets, verbose=args.verbose) as log:
             ticking = asyncio.create_task(progress.tick())
             try:
                 await perform(
@@ -123,6 +125,7 @@ def _run(plan: Plan, args: Namespace, argv: list[str]) -> int:
                     options={**chosen(args), "variables": dict(plan.variables)},
                     sources=sources,
                     retry_unknown=args.retry_unknown,
+                    secrets=secrets,
                     hear=(log, progress.hear),
                     leave=leave,
                 )
@@ -192,7 +195,7 @@ def made(reports: Path, name: str) -> Path:
     return folder
 
 
-def kept(plan: Plan, folder: Path) -> dict[str, object]:
+def kept(plan: Plan, folder: Path, secrets: Secrets) -> dict[str, object]:
     """Keep what the run is made of in its folder: files, applications, what is installed; give the places."""
     from importlib.metadata import distributions
 
@@ -208,7 +211,7 @@ def kept(plan: Plan, folder: Path) -> dict[str, object]:
                     files[path] = Path(path).read_bytes()
     there = {f"{each.name}=={each.version}" for each in distributions()}
     (folder / "versions.txt").write_text("".join(f"{each}\n" for each in sorted(there, key=str.lower)))
-    return sources.keep(files, folder, here=Path.cwd(), pack=pack.folder("scenarios").parent)
+    return sources.keep(files, folder, secrets, here=Path.cwd(), pack=pack.folder("scenarios").parent)
 
 
 def latest(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from runner.journal.redaction import Secrets
 from runner.language.plan import Application
 
 Json = Any
@@ -208,6 +209,8 @@ class Context:
     commands: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     """The inventory's commands: name to {act, undo}."""
     allow: frozenset[str] = frozenset()
+    secrets: Secrets = field(default_factory=Secrets)
+    """What may stand in no file of the run folder."""
 
 
 class Cluster(Protocol):
@@ -292,7 +295,10 @@ class Cluster(Protocol):
         ...
 
     async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
-        """Copy the logs worth keeping into `directory`; of these slots alone, where some are named."""
+        """Copy the logs worth keeping into `directory`, without the context's secrets.
+
+        Of these slots alone, where some are named.
+        """
         ...
 
     async def close(self) -> None:

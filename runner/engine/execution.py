@@ -16,6 +16,7 @@ from runner.engine.injection import Withheld, inject
 from runner.engine.undo import Undos
 from runner.errors import FtrunError, Unmet
 from runner.journal.events import StepEnd, StepStart
+from runner.journal.redaction import named
 from runner.language.plan import Block, Catalogue, Node, Step
 from runner.language.types import duration
 from runner.steps.assertion import Refuted
@@ -261,6 +262,8 @@ class Execution:
         failed = result["failed"]
         message = result["message"] if failed else result.pop("message", "")
         shown = None if modifiers.no_log else result
+        if modifiers.no_log:
+            self._stage.journal.secrets.learn(named(result))
         end = self._end(
             path, "failed" if failed else "ok", "" if modifiers.no_log and not failed else message, shown
         )

@@ -23,7 +23,7 @@ from runner.engine.venue import Venue, in_order, opened, settings
 from runner.errors import CannotRun, FtrunError, InvalidInput
 from runner.journal.events import Interrupt, RunEnd, RunStart
 from runner.journal.journal import Journal, Subscriber
-from runner.journal.redaction import of_environment
+from runner.journal.redaction import Secrets, hidden, hidden_in, of_environment, of_plan
 from runner.language.plan import Plan
 
 Json = Any
@@ -54,6 +54,11 @@ async def survey(plan: Plan, folder: Path) -> list[Facts]:
     return found
 
 
+def known(plan: Plan) -> Secrets:
+    """Give what is secret: what plan and environment name so."""
+    return Secrets((*of_plan(plan), *of_environment(os.environ)))
+
+
 async def perform(
     plan: Plan,
     folder: Path,
@@ -62,6 +67,7 @@ async def perform(
     options: Mapping[str, Json] | None = None,
     sources: Mapping[str, Json] | None = None,
     retry_unknown: int = 0,
+    secrets: Secrets | None = None,
     hear: Sequence[Subscriber] = (),
     leave: Callable[[], None] = lambda: os._exit(2),
 ) -> Journal:
@@ -69,15 +75,15 @@ async def perform(
 
     `options` are what the command line chose, `sources` where the files are kept, both to be journalled. A
     scenario that comes out unknown is run again, up to `retry_unknown` times; and once on a new
-    cluster where another had used its cluster and it was held up before its first fault. Values of
-    environment variables that look like secrets are hidden in the journal.
+    cluster where another had used its cluster and it was held up before its first fault. What is `known`
+    to be secret is hidden in all that is written; `secrets` are that, where the caller has asked already.
 
     The first SIGINT or SIGTERM unwinds, the second calls `leave`. Raises CannotRun where the journal could
     not be written to its end; everything is undone then, too.
     """
     loop = asyncio.get_running_loop()
     zero = loop.time()
-    secrets = of_environment(os.environ)
+    secrets = known(plan) if secrets is None else secrets
     journal = Journal.create(folder / "journal.jsonl", zero, now=loop.time, secrets=secrets)
     try:
         for each in hear:
@@ -117,7 +123,7 @@ def _start(
         monotonic=zero,
         boot_id=clock.boot_id(),
         time_namespace=clock.time_namespace(),
-        argv=tuple(argv),
+        argv=tuple(map(hidden, argv)),
         seed=plan.seed,
         machine={
             "python": platform.python_version(),
@@ -129,10 +135,10 @@ def _start(
             "name": inventory.name,
             "file": inventory.file,
             "kind": inventory.kind,
-            "cluster": inventory.cluster,
+            "cluster": hidden_in(dict(inventory.cluster)),
             "allow": list(inventory.allow),
         },
-        options=options,
+        options=hidden_in(dict(options)),
         sources=sources,
     )
 

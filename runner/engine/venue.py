@@ -14,6 +14,7 @@ from runner.clusters.contract import Cluster, Context
 from runner.engine.undo import Undos
 from runner.errors import FtrunError
 from runner.journal.journal import Journal
+from runner.journal.redaction import Secrets
 from runner.language.plan import Plan, Scenario
 
 
@@ -47,7 +48,7 @@ def in_order(plan: Plan) -> Plan:
     return replace(plan, scenarios=tuple(scenario for _, group in groups for scenario in group))
 
 
-def opened(plan: Plan, chosen: BaseModel, run: str, folder: Path) -> Cluster:
+def opened(plan: Plan, chosen: BaseModel, run: str, folder: Path, secrets: Secrets | None = None) -> Cluster:
     """Give the cluster of these settings; nothing is started yet."""
     inventory = plan.inventory
     context = Context(
@@ -57,6 +58,7 @@ def opened(plan: Plan, chosen: BaseModel, run: str, folder: Path) -> Cluster:
         endpoints=inventory.endpoints,
         commands=inventory.commands,
         allow=frozenset(inventory.allow),
+        secrets=secrets or Secrets(),
     )
     cluster: Cluster = import_module(f"runner.clusters.{inventory.kind}.cluster").open_cluster(
         chosen, context
@@ -90,7 +92,7 @@ class Venue:
             return self._cluster
         await self.leave()
         chosen = settings(self._plan, scenario)
-        cluster = opened(self._plan, chosen, self._run, self._folder)
+        cluster = opened(self._plan, chosen, self._run, self._folder, self._journal.secrets)
         closing = cluster.closing()
         if closing is not None:
             self._undos.push(closing, cluster.close)

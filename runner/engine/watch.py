@@ -10,6 +10,7 @@ from runner.clusters.contract import Cluster, Saying
 from runner.errors import ClusterError
 from runner.journal.events import ClusterEvent, FaultHealed, Observation, Said
 from runner.journal.journal import Journal
+from runner.journal.redaction import hidden_lines
 from runner.steps.scene import Document, Fault, Scene
 
 AGAIN = 1.0
@@ -38,7 +39,7 @@ def note(number: int, saying: Saying, journal: Journal, scene: Scene) -> None:
                 at=at,
                 source=saying.source,
                 slot=saying.slot,
-                text=saying.text,
+                text=hidden_lines(saying.text),
                 data=saying.data,
             )
         )

@@ -17,12 +17,10 @@ from typing import Any, BinaryIO, TypeVar
 from runner import clock
 from runner.errors import CannotRun, FtrunError
 from runner.journal.events import VERSION, Event, RunStart, UndoDone, UndoPushed, from_json, to_json
+from runner.journal.redaction import Secrets
 
 E = TypeVar("E", bound=Event)
 Subscriber = Callable[[Event], None]
-
-HIDDEN = "(hidden)"
-"""What stands in place of a secret."""
 
 
 def _plain(value: Any) -> Any:
@@ -45,18 +43,16 @@ class Journal:
         file: BinaryIO,
         zero: float,
         now: Callable[[], float],
-        secrets: Sequence[str],
+        secrets: Secrets,
         events: Sequence[Event] = (),
     ) -> None:
         self.zero = zero
         """The instant that is 0 in this journal, in seconds of CLOCK_MONOTONIC."""
         self.events: list[Event] = list(events)
+        self.secrets = secrets
+        """What is never written."""
         self._file = file
         self._now = now
-        # A secret is looked for as JSON writes it, and also as it is.
-        self._secrets = sorted(
-            {text for secret in secrets if secret for text in (secret, _encode(secret)[1:-1])}
-        )
         self._subscribers: list[Subscriber] = []
         self.broken = False
         """Whether the disk has refused a line: nothing more reaches the file."""
@@ -68,7 +64,7 @@ class Journal:
         zero: float,
         *,
         now: Callable[[], float] = clock.monotonic,
-        secrets: Sequence[str] = (),
+        secrets: Secrets | None = None,
     ) -> Journal:
         """Begin a journal in a new file. `now` gives seconds of CLOCK_MONOTONIC; `secrets` are never written.
 
@@ -76,7 +72,7 @@ class Journal:
         """
         file = path.open("xb", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return cls(file, zero, now, secrets)
+        return cls(file, zero, now, secrets or Secrets())
 
     @classmethod
     def reopen(cls, path: Path) -> Journal:
@@ -98,7 +94,7 @@ class Journal:
             raise
         file.seek(0, os.SEEK_END)
         assert isinstance(events[0], RunStart)
-        return cls(file, events[0].monotonic, clock.monotonic, (), events)
+        return cls(file, events[0].monotonic, clock.monotonic, Secrets(), events)
 
     def now(self) -> float:
         """Seconds since zero."""
@@ -117,10 +113,14 @@ class Journal:
             t=max(round(self.now(), 6), last.t if last else 0.0),
         )
         line = _encode(to_json(event))
-        if any(secret in line for secret in self._secrets):
-            for secret in self._secrets:
-                line = line.replace(secret, HIDDEN)
-            hidden = from_json(json.loads(line))
+        if self.secrets.within(line):
+            # The names of the fields are ours.
+            shown = {
+                name: value if name == "kind" else self.secrets.hide_in(value)
+                for name, value in json.loads(line).items()
+            }
+            line = _encode(shown)
+            hidden = from_json(shown)
             assert isinstance(hidden, type(event))
             event = hidden
         try:

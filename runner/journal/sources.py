@@ -7,14 +7,16 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from runner.journal.redaction import hidden
+from runner.journal.redaction import Secrets, hidden
 
 FOLDER = "sources"
 LARGEST = 1_000_000
 """Bytes of a file of code that is kept."""
 
 
-def keep(files: Mapping[str, bytes], folder: Path, *, here: Path, pack: Path) -> dict[str, object]:
+def keep(
+    files: Mapping[str, bytes], folder: Path, secrets: Secrets, *, here: Path, pack: Path
+) -> dict[str, object]:
     """Write files below `sources/` of a run's folder, without secrets; raises OSError as the disk does.
 
     Gives `files`, the place of each below `sources/` by the path it was read at, and `here`: the place that
@@ -24,7 +26,7 @@ def keep(files: Mapping[str, bytes], folder: Path, *, here: Path, pack: Path) ->
     for path, place in places.items():
         target = folder / FOLDER / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = files[path].decode("utf-8", "replace")
+        text = secrets.hide(files[path].decode("utf-8", "replace"))
         target.write_text(hidden(text, code=path.endswith((".py", ".sh"))), encoding="utf-8")
     return {"here": there, "files": places}
 

@@ -78,6 +78,8 @@ SUSPENDED = 10 * MS
 
 BODY_KEPT = 1 << 20
 TEXT_KEPT = 200
+HIDDEN = "(hidden)"
+"""What stands in place of a secret."""
 
 VOID_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 ERRORS = {
@@ -242,6 +244,10 @@ class Question:
             self.addresses = [(family, (self.host, self.port))]
         except ValueError:
             pass
+        self.secrets: List[str] = spec.get("secrets") or []
+        longest = max(map(len, self.secrets), default=0)
+        self.reach = 2 * TEXT_KEPT * (1 + longest // len(HIDDEN)) + longest
+        """So much of a text is enough to fill what is kept of it, and holds every secret in that whole."""
         self.method: str = spec["method"]
         self.bytes = self._request(spec, url)
         self.status: List[Tuple[int, int]] = [(low, high) for low, high in spec["expect"]["status"]]
@@ -284,10 +290,20 @@ class Question:
         """Give outcome, who, detail of a whole answer."""
         if not any(low <= status <= high for low, high in self.status):
             outcome = HTTP_5XX if status >= 500 else HTTP_4XX if status >= 400 else WRONG_BODY
-            return outcome, "", short("{}: {}".format(status, text_of(body)))
+            return outcome, "", self.shown("{}: {}".format(status, text_of(body)))
         if self.body is not None and not self.body.search(text_of(body)):
-            return WRONG_BODY, "", short("body: " + text_of(body))
-        return OK, short(identity(self.identity, headers, body)), ""
+            return WRONG_BODY, "", self.shown("body: " + text_of(body))
+        return OK, self.shown(identity(self.identity, headers, body)), ""
+
+    def shown(self, text: str) -> str:
+        """Give what is written down of a text: one line of sane length, without secrets."""
+        return short(self.hide(text[: self.reach]))
+
+    def hide(self, text: str) -> str:
+        """Give a text without secrets."""
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
 
 def identity(spec: Optional[Dict[str, Json]], headers: Any, body: bytes) -> str:
@@ -757,13 +773,13 @@ class Series:
         spec = self.spec
         expect = dict(spec["expect"])
         if expect.get("body"):
-            expect["body"] = expect["body"][:500]
+            expect["body"] = self.question.hide(expect["body"])[:500]
         head = {
             "run": spec.get("run", ""),
             "probe": self.probe,
             "series": self.name,
             "endpoint": spec["endpoint"],
-            "url": spec.get("url_shown", "")[:500],
+            "url": self.question.hide(spec.get("url_shown", ""))[:500],
             "connection": spec["connection"],
             "t0_ns": self.t0,
             "period_ns": [self.numerator, self.denominator],

@@ -125,12 +125,17 @@ class Session:
         session._tasks.append(asyncio.create_task(session._ping()))
         return session
 
-    async def start(self, spec: ProbeSpec, endpoints: Sequence[Endpoint]) -> tuple[dict[str, Json], ...]:
-        """Start a probe; give the entries of `ProbeStart.series`. `t0` is in seconds since the run's zero."""
+    async def start(
+        self, spec: ProbeSpec, endpoints: Sequence[Endpoint], *, secrets: Sequence[str] = ()
+    ) -> tuple[dict[str, Json], ...]:
+        """Start a probe; give the entries of `ProbeStart.series`. `t0` is in seconds since the run's zero.
+
+        Of answers, `secrets` are never written down.
+        """
         if spec.name in self._specs:
             raise CannotRun(f"Probe {spec.name} runs already.")
         series = [
-            (endpoint, self._specification(spec, endpoint, connection))
+            (endpoint, {**self._specification(spec, endpoint, connection), "secrets": list(secrets)})
             for endpoint in selected(spec, endpoints)
             for connection in spec.connections
         ]

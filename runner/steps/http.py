@@ -58,7 +58,7 @@ KIND = Kind("http", Http, needs=_needs)
 
 async def run(arguments: Http, stage: Stage) -> Json:
     """Ask; raises FtrunError where the answer is not the expected one, Unreachable where there is none."""
-    from runner.journal.journal import HIDDEN
+    from runner.journal.redaction import HIDDEN
 
     headers = dict(arguments.headers)
     content = None if arguments.body is None else arguments.body.encode()

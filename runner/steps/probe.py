@@ -86,7 +86,9 @@ async def _start(name: str, stage: Stage) -> None:
         raise FtrunError(f'The scenario declares no probe "{name}".')
     spec = stage.scenario.probes[name]
     session = await stage.probing()
-    series = await session.start(spec, selected(spec, stage.facts.endpoints))
+    series = await session.start(
+        spec, selected(spec, stage.facts.endpoints), secrets=stage.journal.secrets.forms
+    )
     stage.journal.append(ProbeStart(scenario=stage.number, probe=name, series=series))
 
 

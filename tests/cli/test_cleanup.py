@@ -74,6 +74,15 @@ def test_what_cannot_be_healed_is_said_and_stays_pending(
     assert [event.act for event in pending(read(tmp_path / "run" / "journal.jsonl"))] == ["stuck"]
 
 
+def test_what_needs_a_secret_that_the_journal_hides_is_not_tried_without_it(
+    tmp_path: Path, healed: list[Undo], capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(tmp_path / "run", "a", "mysql -p(hidden)").close()
+    assert main(["cleanup", str(tmp_path / "run")]) == 3
+    assert [undo.kind for undo in healed] == ["a"]
+    assert "it needs a secret, which the journal does not hold" in capsys.readouterr().err
+
+
 def test_without_a_name_every_run_is_cleaned_but_those_alive(
     tmp_path: Path, healed: list[Undo], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from runner.errors import CannotRun, FtrunError
 from runner.journal.events import Observation, RunStart, Said, UndoDone, UndoPushed
-from runner.journal.journal import HIDDEN, Journal, pending, read
+from runner.journal.journal import Journal, pending, read
+from runner.journal.redaction import HIDDEN, Secrets
 
 
 class Clock:
@@ -125,7 +126,7 @@ def test_unknown_kinds_and_fields_are_passed_over(journal: Journal, path: Path) 
 @pytest.mark.parametrize("secret", ["s3cret", 'with "quotes" and é'])
 def test_a_secret_reaches_neither_the_file_nor_anybody_who_listens(path: Path, secret: str) -> None:
     heard: list[object] = []
-    journal = Journal.create(path, 100.0, secrets=[secret])
+    journal = Journal.create(path, 100.0, secrets=Secrets([secret]))
     journal.subscribe(heard.append)
     journal.append(start())
     told = journal.append(Observation(scenario=0, asked=0.0, document={"deep": [f"x{secret}y"]}))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.journal.redaction import hidden, hidden_in, hidden_lines, of_environment, without
+from runner.journal.redaction import Secrets, hidden, hidden_in, hidden_lines, named, of_environment, without
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,32 @@ def test_of_the_environment_what_looks_like_a_secret_and_is_long_enough() -> Non
         "MAX_TOKENS": "123456789",
     }
     assert of_environment(environment) == ["ghp_12345678"]
+
+
+def test_what_a_value_names_a_secret_is_known() -> None:
+    value = {
+        "env": [{"name": "DB_PASSWORD", "value": "correct horse"}, {"name": "MODE", "value": "production"}],
+        "headers": {
+            "Authorization": "Bearer abcdefgh",
+            "Cookie": "id=12345678a; path=/",
+            "Accept": "text/html",
+        },
+        "endpoints": {"db": "http://me:p%40ssword@h:80/x"},
+        "tokens": {"short": "abc", "token": "{{ later }}", "max_tokens": "123456789"},
+    }
+    assert set(named(value)) == {
+        "correct horse",
+        *("Bearer abcdefgh", "abcdefgh", "id=12345678a; path=/", "id=12345678a", "12345678a"),
+        *("me:p%40ssword", "me:p@ssword", "p@ssword", "bWU6cEBzc3dvcmQ="),
+    }
+
+
+def test_a_secret_that_begins_another_leaves_nothing_of_it() -> None:
+    known = Secrets(["abcdefgh"])
+    known.learn(["abcdefghijkl", 'say "it"/ä'])
+    text = json.dumps(["abcdefghijkl", "abcdefgh", 'say "it"/ä', "say%20%22it%22%2F%C3%A4"])
+    assert json.loads(known.hide(text)) == ["(hidden)"] * 4
+    assert known.hide("nothing") == "nothing"
 
 
 def test_words_are_replaced_whole() -> None:

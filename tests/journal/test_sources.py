@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.journal.redaction import Secrets
 from runner.journal.sources import code, keep, placed
 
 PACK = Path("/lib/ftrun/pack")
@@ -40,7 +41,7 @@ def test_in_a_checkout_the_pack_s_files_stand_where_they_are() -> None:
 
 def test_they_are_written_without_secrets(tmp_path: Path) -> None:
     files = {"s.yaml": b"vars: {db_password: abc}\n", "apps/x.py": b"KEY_TOKEN = 'abc'\ntoken = f(x)\n"}
-    said = keep(files, tmp_path, here=Path("/work"), pack=PACK)
+    said = keep(files, tmp_path, Secrets(), here=Path("/work"), pack=PACK)
     assert said == {"here": ".", "files": {"s.yaml": "s.yaml", "apps/x.py": "apps/x.py"}}
     assert (tmp_path / "sources/s.yaml").read_text() == "vars: {db_password: (hidden)}\n"
     assert (tmp_path / "sources/apps/x.py").read_text() == "KEY_TOKEN = '(hidden)'\ntoken = f(x)\n"

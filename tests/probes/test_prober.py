@@ -549,6 +549,31 @@ async def test_deadlines_move_by_the_time_it_stalled(folder: Path) -> None:
         assert samples.done[0] - samples.sent[0] >= 2 * SECOND + stalled
 
 
+@pytest.mark.parametrize("before", ["", "x" * 190, "x" * 395, "hunter2hunter2 " * 60])
+@pytest.mark.parametrize("expect", [{"status": [[200, 299]]}, {"status": [[500, 500]]}])
+async def test_of_an_answer_no_secret_is_written_not_even_a_part_that_is_cut(
+    folder: Path, before: str, expect: dict[str, Any]
+) -> None:
+    body = f"{before}hunter2hunter2 and more".encode()
+
+    async def telling(_: bytes) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    async with serving(telling) as server, running(folder) as prober:
+        spec = specification(
+            server.url,
+            url_shown=f"{server.url}hunter2hunter2",
+            identity={"kind": "body"},
+            expect=expect,
+            secrets=["hunter2hunter2"],
+        )
+        samples = await prober.measure(spec)
+        assert len(samples.n)
+        assert samples.header["url"].endswith("/(hidden)")
+    for path in folder.iterdir():
+        assert b"hunter" not in path.read_bytes()
+
+
 async def test_killed_it_leaves_what_ended_100_ms_before(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
         await prober.start(specification(server.url, identity={"kind": "body"}))

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from runner import clock
+from runner.journal.redaction import HIDDEN
 from runner.journal.samples import HEADER_BYTES, MAGIC, RECORD, Outcome
 
 TICK = 0.05
@@ -30,7 +31,7 @@ class Series:
         self.t0_ns = t0_ns
         self.next = 0
         self.file: BinaryIO = (directory / specification["file"]).open("xb", buffering=0)
-        private = ("headers", "body", "file", "url_shown")
+        private = ("headers", "body", "file", "url_shown", "secrets")
         header = {name: value for name, value in specification.items() if name not in private} | {
             "url": specification.get("url_shown", ""),
             "t0_ns": t0_ns,
@@ -131,6 +132,8 @@ class ScriptedProber:
             status, body = self._respond(series.specification["endpoint"], at, series.next)
             outcome = {200: Outcome.OK, 503: Outcome.HTTP_5XX, 0: Outcome.REFUSED}[status]
             who = body if series.specification["identity"] else ""
+            for secret in series.specification.get("secrets", ()):
+                who = who.replace(secret, HIDDEN)
             if who not in self._who:
                 self._who[who] = len(self._who)
                 self._note("who", index=self._who[who], text=who)

@@ -460,7 +460,9 @@ class LocalCluster:
 
     async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """Copy the ends of the logs of units, GCS, raylets, dashboard and Serve into `directory`."""
-        await asyncio.to_thread(files.copy_logs, Path(self.runtime), directory, slots)
+        await asyncio.to_thread(
+            files.copy_logs, Path(self.runtime), directory, slots, secrets=self.context.secrets
+        )
 
 
 def _place(url: str) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from runner.errors import ClusterError
+from runner.journal.redaction import Secrets
 
 
 def node_folder(slot: str) -> str:
@@ -61,11 +62,16 @@ def explain(runtime: Path, slot: str) -> str:
 
 
 def copy_logs(
-    runtime: Path, directory: Path, slots: Collection[str] | None = None, *, most: int = 2_000_000
+    runtime: Path,
+    directory: Path,
+    slots: Collection[str] | None = None,
+    *,
+    secrets: Secrets,
+    most: int = 2_000_000,
 ) -> None:
     """Copy the logs of units, GCS, raylets, dashboard and Serve, the last `most` bytes of each.
 
-    Where `slots` are named, only theirs.
+    Where `slots` are named, only theirs. `secrets` are hidden.
     """
     wanted = {
         path: path.name
@@ -90,7 +96,7 @@ def copy_logs(
         if content:
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            target.write_bytes(secrets.hide_bytes(content))
 
 
 def _end(path: Path, most: int) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from runner.clusters.local import files
 from runner.errors import ClusterError
+from runner.journal.redaction import HIDDEN, Secrets
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_logs_are_kept_by_session_and_only_their_ends(tmp_path: Path) -> None:
         (logs / "serve" / "controller_1.log").write_text(second)
         (logs / "worker-big.out").write_text("not kept")
     (runtime / "head" / "session_latest").symlink_to(logs.parent)
-    files.copy_logs(runtime, kept, most=5)
+    files.copy_logs(runtime, kept, secrets=Secrets(), most=5)
     found = {str(path.relative_to(kept)): path.read_text() for path in kept.rglob("*") if path.is_file()}
     assert found == {
         "head.log": "xxend",
@@ -97,7 +98,7 @@ def test_the_logs_of_some_slots_alone(tmp_path: Path) -> None:
     ):  # fmt: skip
         (runtime / name).parent.mkdir(parents=True, exist_ok=True)
         (runtime / name).write_text(name)
-    files.copy_logs(runtime, kept, ["worker-1", "head"])
+    files.copy_logs(runtime, kept, ["worker-1", "head"], secrets=Secrets())
     found = sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file())
     assert found == [
         "head.log",
@@ -105,3 +106,11 @@ def test_the_logs_of_some_slots_alone(tmp_path: Path) -> None:
         "w1/2026-01-01_10-00-00/raylet.out",
         "worker-1.log",
     ]
+
+
+def test_logs_are_kept_without_secrets(tmp_path: Path) -> None:
+    runtime, kept = tmp_path / "run", tmp_path / "kept"
+    (runtime / "logs").mkdir(parents=True)
+    (runtime / "logs" / "head.log").write_bytes(b"the token is hunter2hunter2\n\xff\n")
+    files.copy_logs(runtime, kept, secrets=Secrets(["hunter2hunter2"]))
+    assert (kept / "head.log").read_bytes() == f"the token is {HIDDEN}\n".encode() + b"\xff\n"
