@@ -311,10 +311,13 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     hidden = 0
     if any(track.spec.get("identity") for track, _ in parts):
         who = _who_answered(parts, before), _who_answered(parts, during)
+        # Of all replicas, and so at any endpoint of the probe.
+        heard = who[0] | _who_answered(_parts({"probe": case["probe"]}, evidence), before)
         noun, note = "identities that answered", ""
         hidden = sum(_unseen(part, during) for part in parts)
     else:
         who = _replicas_seen(evidence, before), _replicas_seen(evidence, during)
+        heard = who[0]
         noun, note = (
             "replicas observed",
             "the probe has no identity: replicas' actor ids as observed were compared",
@@ -331,6 +334,9 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
         return Finding(
             Verdict.UNKNOWN, expected, actual, f"who answered {number(hidden)} more requests is not known"
         )
+    if 0 < len(new) <= (silent := _running(evidence, before) - len(heard)):
+        why = f"{number(silent)} of the replicas that ran before the fault had not answered by then"
+        return Finding(Verdict.UNKNOWN, expected, actual, why)
     return Finding(Verdict.FAIL if new else Verdict.PASS, expected, actual, note)
 
 
@@ -353,6 +359,20 @@ def _who_answered(parts: Iterable[Part], when: tuple[float, float]) -> set[str]:
         if (scope := (max(track.began, when[0]), min(track.scope[1], when[1])))[0] < scope[1]
         for name in track.identities(scope)
     }
+
+
+def _running(evidence: Evidence, when: tuple[float, float]) -> int:
+    """Count the replicas that ran, as the last document of that time says."""
+    last = next(
+        (
+            seen.document
+            for seen in reversed(evidence.observations)
+            if when[0] <= seen.asked and seen.at <= min(when[1], evidence.at)
+            if "replicas" not in seen.document.get("unknown", ())
+        ),
+        {},
+    )
+    return sum(replica.get("state") == "RUNNING" for replica in last.get("replicas", ()))
 
 
 def _replicas_seen(evidence: Evidence, when: tuple[float, float]) -> set[str]:

@@ -245,6 +245,28 @@ def document(*replicas: str, unknown: tuple[str, ...] = ()) -> dict:
     return {"unknown": unknown, "replicas": [*rows, {"state": "STARTING", "actor_id": "new"}]}
 
 
+def test_an_identity_that_is_new_may_be_a_replica_that_had_not_answered_before():
+    case = {"probe": "p", "same_identities": 0}
+
+    def found(who: str, *running: str, **narrow: str):
+        other = track(GOOD, "4" * 60, name="w/new")
+        before = (
+            Observed(0.5, 0.6, document("x", "y", "z", "u", "v")),
+            Observed(1.0, 1.1, document(*running)),
+        )
+        return judge({**case, **narrow}, given(track(GOOD, who), other, observations=before))
+
+    one_new, two_new = "12" * 10 + "13" * 10 + "1" * 20, "12" * 10 + "135" * 6 + "1" * 22
+    assert found(one_new, "a", "b", "c").verdict is FAIL
+    finding = found(one_new, "a", "b", "c", "d")
+    assert finding.verdict is UNKNOWN
+    assert finding.why == "1 of the replicas that ran before the fault had not answered by then"
+    assert found(two_new, "a", "b", "c", "d").verdict is FAIL
+    assert found("12" * 30, "a", "b", "c", "d").verdict is PASS
+    # Who answers at one endpoint only was heard all the same.
+    assert found(one_new, "a", "b", "c", endpoint="worker-1").verdict is FAIL
+
+
 def test_without_an_identity_the_observed_replicas_are_compared_and_it_is_said():
     case = {"probe": "p", "same_identities": 0}
     before = Observed(1.0, 1.1, document("a", "b"))
