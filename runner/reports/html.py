@@ -57,6 +57,7 @@ def render(run: Run) -> str:
         re.sub(r"(?m)^\s+|^//.*\n", "", (folder / name).read_text(encoding="utf-8"))
         for name in ("report.css", "report.js")
     )
+    style = re.sub(r"\s*([{}])\s*|(?<=[;:,])\s+", r"\1", style)
     jinja = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -80,6 +81,12 @@ def render(run: Run) -> str:
     jinja.finalize = _finalize
     recoveries = sum(len(scenario.recoveries) for scenario in run.scenarios)
     most = min(16, max(6, CAUSES // max(1, recoveries)))
+    sections = [
+        _section(number, scenario, 1 / len(run.scenarios), most)
+        for number, scenario in enumerate(run.scenarios, 1)
+    ]
+    for section in sections[1:]:
+        section.update(_as_before(section["facts"], sections[0]["facts"]))
     text: str = jinja.get_template("report.html.j2").render(
         run=run,
         style=style,
@@ -99,17 +106,25 @@ def render(run: Run) -> str:
         began=datetime.fromtimestamp(run.wall, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         command=shlex.join(("ftrun", *run.argv)),
         facts=[*_facts(run.inventory, "inventory"), *_facts(run.machine, "machine")],
-        sections=[
-            _section(number, scenario, 1 / len(run.scenarios), most)
-            for number, scenario in enumerate(run.scenarios, 1)
-        ],
+        sections=sections,
         repeated=[repetitions.draw(each, run.scenarios) for each in run.repeated],
         rows=ROWS,
         chart=chart,
         phrases=phrases,
         waterfall=waterfall,
     )
-    return text
+    return _lean(text)
+
+
+def _lean(page: str) -> str:
+    """Give the page without what browsers do not need: quotes, end tags that another tag implies."""
+    top, style, rest = page.partition("</style>")
+    body, script, end = rest.rpartition("<script>")
+    body = body.replace("&#39;", "'")
+    # Double quotes of a text stand there as entities, so these are of attributes.
+    body = re.sub(r"""(?<==)"([^\s"'=<>`]+)"(?=[\s>])""", r"\1", body)
+    body = re.sub(r"</(?:td|th|tr|thead|tbody|li|dt|dd)>\s*", "", body)
+    return top + style + body + script + end
 
 
 def _whole(text: str) -> Any:
@@ -121,7 +136,13 @@ def _whole(text: str) -> Any:
 
 
 def _finalize(value: Any) -> Any:
-    return phrases.clean(value) if type(value) is str else value
+    match value:
+        case float():
+            return f"{value:.9g}"
+        case str() if type(value) is str:
+            return phrases.clean(value)
+        case _:
+            return value
 
 
 def _hash(text: str) -> str:
@@ -148,6 +169,12 @@ def _facts(mapping: Mapping[str, Any], *above: str) -> Iterator[tuple[str, str]]
                 yield " ".join((*above, str(key))).replace("_", " "), "yes" if value else "no"
             case _:
                 yield " ".join((*above, str(key))).replace("_", " "), lanes_of.cut(str(value), 400)
+
+
+def _as_before(facts: list[tuple[str, str]], first: list[tuple[str, str]]) -> dict[str, Any]:
+    """Give of a scenario's facts those that differ from the first one's, and whether that says it all."""
+    same = dict(facts).keys() >= dict(first).keys()
+    return {"facts": [each for each in facts if each not in first] if same else facts, "as_before": same}
 
 
 def _fit(draw: Draw, charts: Sequence[Chart], columns: int, room: float) -> list[Drawn]:
@@ -202,10 +229,16 @@ def _section(number: int, scenario: Scenario, share: float, most: int) -> dict[s
                 "recovered": fault.recovered - fault.injected if fault.recovered is not None else None,
                 "shares": waterfall.shares(recovery) if recovery else [],
                 "recovery": recovery,
+                "nth": nth,
             }
             for fault in scenario.faults
             if fault.injected is not None
-            for recovery in [next((each for each in scenario.recoveries if each.fault == fault.name), None)]
+            for nth, recovery in [
+                next(
+                    (each for each in enumerate(scenario.recoveries, 1) if each[1].fault == fault.name),
+                    (0, None),
+                )
+            ]
         ],
         "ticks": axis.ticks(),
         "hit": round(hit - scenario.start, 4) if hit < scenario.end else None,
@@ -237,6 +270,7 @@ def _section(number: int, scenario: Scenario, share: float, most: int) -> dict[s
         "faults": [(fault, _moments(fault, at)) for fault in scenario.faults],
         "steps": _steps(scenario.steps),
         "facts": list(_facts(scenario.cluster)),
+        "as_before": False,
         "at": at,
     }
 

@@ -123,7 +123,6 @@ def bars(scenario: Scenario, axis: chart.Axis) -> dict[str, Any]:
                 "row": row,
                 "tone": tone(step),
                 "long": text,
-                "short": str(number),
                 "text": next((each for each in (text, str(number)) if chart.fits(each, width)), ""),
                 "title": f"{text}: {step.state}, {phrases.duration(end - start)}",
             }
@@ -228,7 +227,6 @@ def _span(span: Span, axis: chart.Axis, scenario: Scenario, *, gone: bool) -> di
         "width": width,
         "state": "gone" if gone else span.state.replace(" ", "-"),
         "text": text,
-        "short": "" if silent else span.state,
         "fits": next((each for each in (text, span.state) if text and chart.fits(each, width)), ""),
         "title": f"{span.state} for {length}" + (f": {span.says}" if span.says else ""),
     }

@@ -54,7 +54,6 @@ class Timeline {
     this.cursor = $(root, ".cursor");
     this.chosen = $(root, ".chosen");
     this.panel = $(root, ".panel");
-    this.range = $(root, ".range");
     this.windows = $$(document, `tr[id^="window-${this.id}-"]`);
     this.from = 0;
     this.to = this.seconds;
@@ -62,6 +61,12 @@ class Timeline {
     this.strokes = new WeakMap();
     this.pointers = new Map();
     this.drag = null;
+    // A bar says all that it can where there is room, else a word: of a member the state, of a step its number.
+    this.bars = $$(root, ".plots svg.bar").filter((bar) => $(bar, "text")).map((bar) => {
+      const text = $(bar, "text"), title = $(bar, "title").textContent, state = /^(.+?) for ([^:]+)/.exec(title);
+      if (bar.closest(".member")) return [bar, text, `${state[1]} ${state[2]}`, state[1]];
+      return [bar, text, title.slice(0, title.lastIndexOf(": ")), title.split(" ")[0]];
+    });
     // What the browser would show by itself when pointed at is shown by us.
     for (const title of $$(root, "svg title")) {
       const owner = title.parentNode;
@@ -72,7 +77,14 @@ class Timeline {
     // On paper everything stands as it was laid out without us.
     this.made = $$(root, ".plots text, .plots circle, .plots .mark, .plots .mark line").map((each) => [each, [...each.attributes].map(({ name, value }) => [name, value]), each.matches("text") && each.textContent]);
     root.classList.add("live");
-    $(root, ".tools").hidden = false;
+    const tools = $(root, ".tools"), spans = root.dataset.spans?.trim().split(" ").length;
+    tools.append(document.getElementById("tools").content.cloneNode(true));
+    tools.hidden = false;
+    $(tools, ".hint").id = `hint-${this.id}`;
+    if (!spans) $(tools, "[data-do=fault]").remove();
+    else if (spans > 1) $(tools, "[data-do=fault]").textContent = "Next fault";
+    if (!this.windows.length) $(tools, "[data-do=next]").remove();
+    this.range = $(tools, ".range");
     this.listen();
     new ResizeObserver(() => this.settle()).observe(this.axis);
   }
@@ -98,7 +110,7 @@ class Timeline {
   }
   all() { this.show(0, this.seconds); }
   fault() {
-    const spans = $(this.root, "[data-do=fault]")?.dataset.spans.trim().split(" ").map((span) => span.split(",").map((each) => each / 100 * this.seconds));
+    const spans = this.root.dataset.spans?.trim().split(" ").map((span) => span.split(",").map((each) => each / 100 * this.seconds));
     if (!spans?.[0]?.length) return;
     this.nth = this.nth === undefined ? 0 : (this.nth + 1) % spans.length;
     const [from, length] = spans[this.nth];
@@ -117,10 +129,9 @@ class Timeline {
     this.width = width;
     this.ticks();
     for (const svg of $$(this.plots, "svg[data-rows]")) this.label(svg);
-    for (const bar of $$(this.plots, "svg.bar[data-long]")) {
+    for (const [bar, text, long, short] of this.bars) {
       const [left, right] = this.visible(number(bar, "x"), number(bar, "width"));
-      const text = $(bar, "text");
-      const fitting = [bar.dataset.long, bar.dataset.short].find((each) => this.measure(text, each) + 8 < right - left);
+      const fitting = [long, short].find((each) => this.measure(text, each) + 8 < right - left);
       text.textContent = fitting || "";
       text.setAttribute("x", left - this.pixel(number(bar, "x")) + 5);
     }
@@ -199,7 +210,7 @@ class Timeline {
     const pitch = number(svg, "data-pitch"), rows = number(svg, "data-rows");
     const taken = Array.from({ length: rows }, () => []);
     for (const mark of $$(svg, ".mark")) {
-      const x = this.pixel(number(mark, "data-x")), text = $(mark, "text"), gap = text.classList.contains("flag") ? 8 : 5;
+      const text = $(mark, "text"), x = this.pixel(number(text, "x")), gap = text.classList.contains("flag") ? 8 : 5;
       const width = this.measure(text, text.textContent) + gap + 6;
       const end = x + width > this.width, left = end ? x - width : x, right = end ? x : x + width;
       const seen = x >= -1 && x <= this.width + 1 && left >= 0;

@@ -152,9 +152,14 @@ def _cause(number: int | None, cause: Cause, axis: chart.Axis, end: float) -> di
         "percent": percent(cause.share) if cause.share > 0 else "",
         "from": f"+{cause.start - axis.start:.2f} s",
         "to": f"+{stop - axis.start:.2f} s",
-        "evidence": cut(cause.evidence, EVIDENCE),
-        "brief": cut(cause.evidence, BRIEF),
+        "brief": (brief := cut(cause.evidence, BRIEF)),
+        "rest": rest(cut(cause.evidence, EVIDENCE), brief),
     }
+
+
+def rest(text: str, brief: str) -> str:
+    """Give what a text says beyond its beginning, as `cut` gives that; empty where it says no more."""
+    return "" if brief == text else "\N{HORIZONTAL ELLIPSIS}" + text[len(brief) - 1 :]
 
 
 def _gaps(recovery: Recovery, axis: chart.Axis, end: float) -> list[tuple[float, float]]:

@@ -203,7 +203,7 @@ def test_a_waterfall_has_phases_with_brackets_causes_with_shares_and_what_is_une
     )
     assert rows[9].startswith("worker reconnecting worker-1 1.21 s +14.31 s to"), "off the path: no share"
     assert rows[-1] == "? unexplained 6.96 s 26 % Nothing was seen."
-    gaps = table.xpath(".//tr[@class='unexplained']//*[@class='gap'][@height='16']")
+    gaps = table.xpath(".//tr[@class='unexplained']/td[@class='draw']//*[@class='gap']")
     assert len(gaps) == 3
     # From the controller's recovery on: what is off the path, like the worker that reconnects, explains nothing.
     assert float(gaps[1].get("x").rstrip("%")) == pytest.approx(14.614 / (32.596 * 1.02) * 100, abs=0.01)
@@ -384,7 +384,7 @@ def test_a_window_shorter_than_a_pixel_is_still_drawn():
     tree = page(head_node_failure())
     (lane,) = tree.xpath("//*[starts-with(@aria-label, 'service/new, downtime')]")
     assert lane.xpath(".//*[@class='bad']")
-    assert "vector-effect: non-scaling-stroke" in html.render(head_node_failure())
+    assert "vector-effect:non-scaling-stroke" in html.render(head_node_failure())
 
 
 def test_a_window_says_its_length_in_its_lane_where_there_is_room():
@@ -392,3 +392,60 @@ def test_a_window_says_its_length_in_its_lane_where_there_is_room():
     (lane,) = tree.xpath("//*[starts-with(@aria-label, 'head/new, downtime')]")
     assert lane.xpath("string(.//*[@class='length'])") == "26.6 s"
     assert HEAD_DOWN.open is False
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_is_left_out_of_the_markup_is_nothing_to_whoever_reads_it(name, monkeypatch):
+    def read(tree: lxml_html.HtmlElement) -> list[tuple[str, dict[str, str], str]]:
+        return [
+            (str(each.tag), dict(each.attrib), " ".join((each.text or "").split()))
+            for each in tree.iter()
+            if each.tag not in ("script", "style")
+        ]
+
+    lean = page(RUNS[name]())
+    monkeypatch.setattr(html, "_lean", lambda text: text)
+    assert read(lean) == read(page(RUNS[name]()))
+
+
+def test_six_faults_make_a_page_below_200_kb_and_a_scenario_more_takes_half_as_much_as_one_alone():
+    run = head_node_failure()
+    scenario = run.scenarios[0]
+    spans = tuple(
+        Span(20.0 + 8 * turn, 28.0 + 8 * turn, ("up", "dead", "starting")[turn % 3], f"process {turn}")
+        for turn in range(9)
+    )
+    members = tuple(Member(f"SleepyPid {number:08}", "replica", "worker-1", spans) for number in range(20))
+    cause = scenario.recoveries[0].causes[0]
+    # What the logs of a real cluster say is long.
+    causes = tuple(
+        replace(
+            cause, cause=f"cause {number}", evidence=f"Replica(id='{number:08}') is here. " * 10, share=0.05
+        )
+        for number in range(20)
+    )
+    recovery = replace(scenario.recoveries[0], causes=causes)
+    faults = tuple(replace(scenario.faults[0], name=f"fault {number}") for number in range(6))
+    recoveries = tuple(replace(recovery, fault=fault.name) for fault in faults)
+    hard = replace(scenario, members=members, faults=faults, recoveries=recoveries)
+    assert len(html.render(replace(run, scenarios=(hard,))).encode()) < 200_000
+    one, forty = (
+        len(html.render(replace(run, scenarios=(scenario,) * number)).encode()) for number in (1, 40)
+    )
+    assert (forty - one) / 39 < one / 2
+
+
+def test_what_all_clusters_of_a_run_have_in_common_is_said_once():
+    run = head_node_failure()
+    first = run.scenarios[0]
+    other = replace(first, name="other", cluster={**first.cluster, "layout": "loopback"})
+    fewer = replace(first, name="fewer", cluster={"kind": "local"})
+    sections = page(replace(run, scenarios=(first, first, other, fewer))).findall(".//section")
+    said = [
+        " ".join(" ".join(each.itertext()).split()).partition("Cluster and versions ")[2] for each in sections
+    ]
+    assert "ray version 2.60.0" in said[0]
+    assert said[1].startswith("As of ")
+    assert said[1].endswith(".")
+    assert said[2].endswith(", but for layout loopback")
+    assert said[3] == "kind local", "what it lacks is not taken from another"
