@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -72,7 +73,7 @@ class Finding:
     outage: Outage
     connection: str
     due: bool
-    """Long enough, asked about, and not beside a blind cell: it has to be found."""
+    """Begun while it was probed, long enough, asked about, not beside a blind cell: it has to be found."""
     windows: int
     start_error: float | None = None
     end_error: float | None = None
@@ -135,6 +136,27 @@ def process(*command: str) -> Iterator[subprocess.Popen[str]]:
                 child.kill()
 
 
+@contextmanager
+def ready(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that ends with its input, from the line on that says that it is ready."""
+    with process(*command) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        yield child
+
+
+def free_port() -> int:
+    """Give a port below those that the kernel gives to clients, so that nobody takes it while the server is gone."""
+    while True:
+        port = random.SystemRandom().randrange(20000, 30000)
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
 def record(
     folder: Path, outages: Sequence[dict[str, float | str]], settings: Settings, *, quiet: float = 0.0
 ) -> Recording:
@@ -142,24 +164,22 @@ def record(
 
     `quiet` seconds follow in which nothing goes down.
     """
-    # Below the ports that the kernel gives to clients, so that nobody takes it while the server is gone.
-    port = random.SystemRandom().randrange(20000, 30000)
+    port = free_port()
     truth: list[Outage] = []
+    # The server begins at once: the prober stands ready by then.
     with (
-        process(sys.executable, str(SERVER), str(port), json.dumps(list(outages))) as server,
-        process(sys.executable, "-I", str(PROBER), str(folder)) as prober,
+        ready(sys.executable, "-I", str(PROBER), str(folder)) as prober,
+        ready(sys.executable, str(SERVER), str(port), json.dumps(list(outages))) as server,
     ):
         assert server.stdin is not None
         assert server.stdout is not None
         assert prober.stdin is not None
         assert prober.stdout is not None
-        json.loads(server.stdout.readline())
 
         def say(**command: object) -> None:
             prober.stdin.write(json.dumps(command) + "\n")
             prober.stdin.flush()
 
-        prober.stdout.readline()
         series = [specification(port, connection, settings) for connection in ("new", "reused")]
         say(command="start", probe="truth", series=series)
         prober.stdout.readline()
@@ -224,7 +244,7 @@ def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window
             # On a busy machine even a short pause of the prober can hide a short outage from it.
             late = outage.up - (reach if outage.kind in DELAYING else 0)
             asked = bool(((samples.sent > outage.down) & (samples.sent < late)).any())
-            due = up - down >= limit and asked and not muddled and not dark
+            due = down >= 0 and up - down >= limit and asked and not muddled and not dark
             note = "hiccup" if muddled else "blind" if dark else "" if asked else "nobody asked"
             if len(windows) != 1 or windows[0].end is None:
                 findings.append(Finding(outage, connection, due, len(windows), note=note))

@@ -47,6 +47,7 @@ class Server:
         self.clients: set[socket.socket] = set()
         self.mode = "up"
         self.listener: socket.socket | None = None
+        self.seen = time.monotonic_ns()
         self.listen()
 
     def listen(self) -> None:
@@ -60,24 +61,28 @@ class Server:
         self.selector.register(listener, selectors.EVENT_READ)
         self.listener = listener
 
+    def look(self, idle: int = 0) -> int:
+        """Give the time; say so if it is later than it should be, `idle` after the last look."""
+        now = time.monotonic_ns()
+        if now - self.seen - idle > HICCUP:
+            say(kind="hiccup", down=self.seen, up=now)
+        self.seen = now
+        return now
+
     def serve(self, until: int) -> None:
         """Serve until that instant. Time in which it did not run is an outage of its own."""
-        while (now := time.monotonic_ns()) < until:
+        while (now := self.look()) < until:
             patience = min(until - now, 5_000_000)
             events = self.selector.select(patience / 1e9)
-            woke = time.monotonic_ns()
-            if woke - now - patience > HICCUP:
-                say(kind="hiccup", down=now, up=woke)
+            self.look(patience)
             for key, _ in events:
                 if key.fileobj is sys.stdin:
                     raise EOFError
-                before = time.monotonic_ns()
                 if key.fileobj is self.listener:
                     self.accept()
                 elif key.fileobj in self.clients:
                     self.answer(key.fileobj)
-                if (after := time.monotonic_ns()) - before > HICCUP:
-                    say(kind="hiccup", down=before, up=after)
+                self.look()
 
     def accept(self) -> None:
         """Take all connections that wait."""
@@ -131,7 +136,7 @@ class Server:
     def fail(self, kind: str, lasts: float) -> None:
         """Be down for so long, and say when that was."""
         assert self.listener is not None
-        down = time.monotonic_ns()
+        down = self.look()
         until = down + int(lasts * 1e9)
         if kind in ("refused", "reset"):
             if kind == "refused":
@@ -158,6 +163,7 @@ class Server:
         else:
             time.sleep(max(0, until - time.monotonic_ns()) / 1e9)
             up = time.monotonic_ns()
+        self.seen = up
         say(kind=kind, down=down, up=up)
 
     def fill_queue(self) -> list[socket.socket]:

@@ -73,7 +73,7 @@ def truth(tmp_path: Path) -> Iterator[Truth]:
             os.close(held)
 
 
-def eventually(true: Callable[[], object], seconds: float = 30) -> None:
+def eventually(true: Callable[[], object], seconds: float = 90) -> None:
     """Wait until it is true."""
     limit = time.monotonic() + seconds
     while not true():

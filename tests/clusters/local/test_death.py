@@ -93,7 +93,7 @@ class Victim:
         now = processes.read(known.pid)
         return now is not None and now.started == known.started
 
-    def wait_for_nothing(self, limit: float = 20.0) -> None:
+    def wait_for_nothing(self, limit: float = 60.0) -> None:
         deadline = time.monotonic() + limit
         while left := self.living():
             reap()
