@@ -183,6 +183,10 @@ def parse(text: Text, decoded: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else None
+        if "nesting depth" in str(error.problem):
+            # Looking ahead, the parser itself may come upon its own limit first.
+            text.refuse("too-deep", f"Nested deeper than {DEPTH} levels.", place)
+            return None
         context = f" {error.context}" if error.context else ""
         text.refuse("yaml", f"This is not YAML: {error.problem}{context}.", place)
         return None
