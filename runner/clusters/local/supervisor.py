@@ -342,7 +342,8 @@ class Supervisor:
             host, port = self._plan.dashboard
             answer = await http.request(host, port, "PUT", dashboard.APPLICATIONS, body=body, timeout=120)
         if answer.status == 200:
-            self._submitted = body
+            # Where there is to be no application, there is nothing that Serve could have lost.
+            self._submitted = body if json.loads(body).get("applications") else None
         return {"status": answer.status, "body": answer.body.decode(errors="replace")}
 
     async def _spawn(self, question: Mapping[str, Json], writer: asyncio.StreamWriter) -> None:

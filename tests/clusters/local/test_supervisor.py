@@ -392,9 +392,9 @@ http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_
 """
 
 
-@pytest.mark.parametrize("resubmit", [True, False])
+@pytest.mark.parametrize(("resubmit", "applications"), [(True, ["a"]), (False, ["a"]), (True, [])])
 async def test_the_configuration_is_handed_in_again_where_serve_lost_it(
-    resubmit: bool, tmp_path: Path
+    resubmit: bool, applications: list[str], tmp_path: Path
 ) -> None:
     port = free_port()
     host = "127.19.7.2"
@@ -406,11 +406,11 @@ async def test_the_configuration_is_handed_in_again_where_serve_lost_it(
 
     async with stage("loopback", tmp_path, make, dashboard=(host, port), resubmit=resubmit) as it:
         await it.heard("head", "up")
-        body = json.dumps({"applications": [{"name": "a"}]})
+        body = json.dumps({"applications": [{"name": name} for name in applications]})
         assert (await it.ask("submit", body=body))["status"] == 200
         await it.ask("kill", slot="head", how="crash", grace=None)
         await it.heard("head", "up", "ended", "up")
-        if resubmit:
+        if resubmit and applications:
             said = await it.heard("head", "resubmitted")
             assert said[-1]["data"]["status"] == 200
             assert (it.runtime / "puts").read_text() == f"{body}\n{body}\n"
