@@ -133,9 +133,9 @@ class Production:
         first fault on a cluster that another scenario had used: reuse must not cost a verdict.
         """
         intended = any(isinstance(each, FaultIntent) for each in self._events())
-        self.renewed = self.reused and bool(outcome.message) and not intended
-        self.again = (self.renewed or not self.last) and self._unknown(outcome)
-        self.renewed = self.renewed and self.again
+        held_up = self.reused and bool(outcome.message) and not intended
+        self.again = (held_up or not self.last) and self._unknown(outcome)
+        self.renewed = held_up and self.again
         if self.renewed:
             self._warn(["It was held up before its first fault: it is run again on a cluster of its own."])
 

@@ -363,29 +363,29 @@ def _who_answered(parts: Iterable[Part], when: tuple[float, float]) -> set[str]:
 
 def _running(evidence: Evidence, when: tuple[float, float]) -> int:
     """Count the replicas that ran, as the last document of that time says."""
-    last = next(
-        (
-            seen.document
-            for seen in reversed(evidence.observations)
-            if when[0] <= seen.asked and seen.at <= min(when[1], evidence.at)
-            if "replicas" not in seen.document.get("unknown", ())
-        ),
-        {},
-    )
-    return sum(replica.get("state") == "RUNNING" for replica in last.get("replicas", ()))
+    every = _replica_rows(evidence, when)
+    return sum(replica.get("state") == "RUNNING" for replica in every[-1]) if every else 0
 
 
 def _replicas_seen(evidence: Evidence, when: tuple[float, float]) -> set[str]:
-    """Give the actor ids of the replicas that ran, as documents asked for and answered in that time say."""
+    """Give the actor ids of the replicas that ran, as documents of that time say."""
     return {
         str(replica["actor_id"])
+        for rows in _replica_rows(evidence, when)
+        for replica in rows
+        if replica.get("state") == "RUNNING" and replica.get("actor_id") is not None
+    }
+
+
+def _replica_rows(evidence: Evidence, when: tuple[float, float]) -> list[Sequence[Mapping[str, Json]]]:
+    """Give the replicas of each document asked for and answered in that time in which they are known."""
+    return [
+        seen.document.get("replicas", ())
         for seen in evidence.observations
         if when[0] <= seen.asked
         and seen.at <= min(when[1], evidence.at)
         and "replicas" not in seen.document.get("unknown", ())
-        for replica in seen.document.get("replicas", ())
-        if replica.get("state") == "RUNNING" and replica.get("actor_id") is not None
-    }
+    ]
 
 
 # Documents and expressions
