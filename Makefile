@@ -10,7 +10,8 @@ demo: $(VENV)/installed
 
 test: lint
 	tests/prepare
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not kubernetes"
+	$(BIN)/python -m pytest -m kubernetes
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
