@@ -157,7 +157,8 @@ def say_recovery(recovery: Recovery) -> str:
     shares = [f"{share * 100:.0f}% {cause}" for share, cause in most[:MOST]]
     if recovery.explained is not None and recovery.unexplained >= 0.005:
         shares.append(f"{recovery.unexplained * 100:.0f}% unexplained")
-    return ", ".join(told) + (f"; {', '.join(shares)}" if shares else "")
+    of = "of the longest downtime" if recovery.series else "of the recovery"
+    return ", ".join(told) + (f"; {of} {', '.join(shares)}" if shares else "")
 
 
 def strikes(cause: str) -> str:

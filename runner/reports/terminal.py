@@ -74,6 +74,7 @@ class Telling:
     running: dict[tuple[int, str], events.StepStart] = field(default_factory=dict)
     """Steps under way, in the order they began; the live line names the last."""
     _hits: dict[int, float] = field(default_factory=dict)
+    _clusters: dict[int, list[str]] = field(default_factory=dict)
 
     def tell(self, event: Event) -> list[str]:
         """Give the lines that an event is worth; none for most."""
@@ -90,7 +91,10 @@ class Telling:
                     told.append(f"  {of}: the first fault is delayed by {event.delay:.2f} s")
                 return told + ([f"  attempt {event.attempt}"] if event.attempt > 1 else [])
             case events.Facts():
-                return self._line("cluster", "", _cluster(event))
+                told = self._line("cluster", "", _cluster(event))
+                # Said again where more is known, which often is nothing that is shown here.
+                known, self._clusters[event.scenario] = self._clusters.get(event.scenario), told
+                return told if told != known else []
             case events.StepStart():
                 self.running[event.scenario, event.path] = event
                 return self._line("begins", "", event.name or event.path) if self.announce else []
@@ -152,6 +156,8 @@ def _cluster(event: events.Facts) -> str:
     parts = (
         facts.get("kind"),
         facts.get("layout"),
+        facts.get("kubernetes"),
+        facts.get("operator") and f"operator {facts['operator']}",
         ray and f"Ray {ray}",
         facts.get("workers") is not None and count(int(facts["workers"]), "worker"),
         facts.get("gcs_fault_tolerance") and f"GCS fault tolerance {facts['gcs_fault_tolerance']}",

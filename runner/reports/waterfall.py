@@ -44,7 +44,7 @@ def draw(recovery: Recovery, scenario: Scenario, most: int) -> dict[str, Any]:
         "causes": [_cause(numbers.get(id(cause)), cause, axis, end) for cause in causes],
         "left_out": len(recovery.causes) - len(kept),
         "gaps": _gaps(recovery, axis, end),
-        "of": _of(recovery),
+        "of": of(recovery),
     }
 
 
@@ -170,15 +170,14 @@ def _gaps(recovery: Recovery, axis: chart.Axis, end: float) -> list[tuple[float,
     return [axis.place(*gap) for gap in chart.gaps(*recovery.explained, seen)]
 
 
-def _of(recovery: Recovery) -> str:
-    """Say which stretch the shares are of."""
+def of(recovery: Recovery) -> str:
+    """Say what the shares are of: `the longest downtime, 26.55 s of head/new`; empty where not known."""
     if recovery.explained is None:
-        return "It is not known which stretch to explain."
+        return ""
     length = phrases.duration(recovery.explained[1] - recovery.explained[0])
-    longest = max(recovery.downtime.items(), key=lambda each: each[1], default=("", 0.0))
-    if longest[1] > 0:
-        return f"Shares are of the {length} from the fault to the end of the longest downtime ({longest[0]})."
-    return f"No traffic was lost; shares are of the {length} from the fault to the full recovery."
+    if recovery.series:
+        return f"the longest downtime, {length} of {recovery.series}"
+    return f"the {length} from the fault to the full recovery: no traffic was lost"
 
 
 def leading(recovery: Recovery, most: int = 5) -> list[dict[str, Any]]:

@@ -100,19 +100,27 @@ class _Rule:
     begins: tuple[str, ...]
     ends: tuple[str, ...]
     key: str
-    """What both are about: a name in their data, or `slot`."""
+    """What both are about: a name in their data, or `slot`; `pod`: that, else the slot; `member`: the slot,
+    unless it is one of a cluster that does not serve, where nobody is missed."""
     rank: int
 
 
 _RULES = (
     _Rule("GCS loading", ("gcs_loading",), ("gcs_loaded",), "slot", 60),
     _Rule("raylet waiting for its agents", ("agent_awaited",), ("raylet_started",), "slot", 60),
-    _Rule("restart delay", ("ended",), ("started", "awaits"), "slot", 50),
+    _Rule("restart delay", ("ended",), ("started", "awaits", "gone"), "member", 50),
     _Rule("waiting for what it needs", ("awaits",), ("started",), "slot", 50),
+    # What Kubernetes does to a pod.
+    _Rule("pod deletion", ("deleting",), ("gone",), "pod", 45),
+    _Rule("waiting for another pod", ("gone",), ("made",), "member", 45),
+    _Rule("pod scheduling", ("made",), ("scheduled",), "pod", 50),
+    _Rule("image pull", ("pulling",), ("pulled", "gone"), "slot", 55),
+    _Rule("init containers", ("scheduled",), ("initialized", "gone"), "pod", 35),
+    _Rule("container starting", ("initialized",), ("started", "gone"), "pod", 45),
     _Rule("GCS starting", ("gcs_starting",), ("gcs_started",), "slot", 50),
     _Rule("raylet starting", ("raylet_starting",), ("raylet_started",), "slot", 50),
     _Rule("controller recovering", ("recovering",), ("recovered",), "slot", 60),
-    _Rule("process starting", ("started",), ("up", "ended"), "slot", 40),
+    _Rule("process starting", ("started",), ("up", "ended"), "pod", 40),
     _Rule(
         "actor starting",
         ("actor_placed",),
@@ -161,13 +169,27 @@ def bars(events: Sequence[Happened], cast: Cast) -> list[Bar]:
 def _between(events: Sequence[Happened], rule: _Rule, cast: Cast) -> Iterator[Bar]:
     opened: dict[str, Happened] = {}
     for event in events:
-        key = event.slot if rule.key == "slot" else str(event.data.get(rule.key))
+        key = _key(rule, event)
+        if not key:
+            continue
         if event.event in rule.ends and key in opened:
             yield _bar(rule, opened.pop(key), event, cast)
         if event.event in rule.begins:
             opened.setdefault(key, event)
     for begun in opened.values():
         yield _bar(rule, begun, None, cast)
+
+
+def _key(rule: _Rule, event: Happened) -> str:
+    """Give what an event is about as a rule sees it; nothing where that is something larger, or nobody."""
+    match rule.key:
+        case "slot":
+            return event.slot
+        case "pod":
+            return str(event.data.get("pod") or event.slot) if event.slot else ""
+        case "member":
+            return "" if " of " in event.slot else event.slot
+    return str(event.data.get(rule.key))
 
 
 def _bar(rule: _Rule, begun: Happened, ended: Happened | None, cast: Cast) -> Bar:
@@ -180,7 +202,8 @@ def _bar(rule: _Rule, begun: Happened, ended: Happened | None, cast: Cast) -> Ba
     if cause.startswith("actor "):
         cause = f"{who.role} {cause}" if who.role != "actor" else cause
     elif cause == "process starting":
-        cause = f"{begun.slot.partition('-')[0]} {cause}"
+        # `worker-1`, or `worker-1 of NAME` where it is no member yet.
+        cause = f"{begun.slot.partition(' ')[0].partition('-')[0]} {cause}"
     opens = who.slot if who.role == "proxy" and "draining" not in cause else ""
     # Nothing of Serve goes on without the controller.
     rank = rule.rank + 15 if who.role == "controller" and rule.key == "actor_id" else rule.rank
@@ -328,18 +351,25 @@ def _service(events: Sequence[Happened], cast: Cast) -> Iterator[Bar]:
     """Give the time that the service's readiness poll takes, and the time that an endpoint was out."""
     out: dict[str, Happened] = {}
     ready: dict[str, Happened] = {}
+    up: dict[str, Happened] = {}
     for event in events:
         if event.event == "actor_created":
             who = cast.actor(str(event.data.get("actor_id")))
             if who.role == "proxy":
                 ready[who.slot] = event
+        elif event.event == "up" and event.slot in out:
+            up[event.slot] = event
         elif event.event == "endpoint" and not event.data.get("healthy"):
+            up.pop(event.slot, None)
             out[event.slot] = event
             ready.pop(event.slot, None)
         elif event.event == "endpoint" and event.slot in out:
             gone, proxy = out.pop(event.slot), ready.pop(event.slot, None)
+            pod = up.pop(event.slot, None)
             endpoint = Who("service", f"{event.slot} in the service", event.slot, event.slot)
             yield drawn("out of the service", endpoint, gone, event, 10, opens=SERVICE)
+            if pod is not None:
+                yield drawn("endpoint update", endpoint, pod, event, 50, opens=SERVICE)
             if proxy is not None:
                 yield drawn("readiness poll of the service", endpoint, proxy, event, 40, opens=SERVICE)
 

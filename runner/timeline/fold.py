@@ -13,10 +13,12 @@ from typing import Any, Protocol, TypeVar
 
 from runner.journal import events
 from runner.journal.events import Event
+from runner.journal.journal import pending
 from runner.journal.samples import ProberLog, Samples
 from runner.timeline import run
 from runner.timeline.availability import availability
 from runner.timeline.cast import Observed
+from runner.timeline.clocks import Axis, pinged
 from runner.timeline.evidence import Stall, gather, timing
 from runner.timeline.judge import Evidence, judge
 from runner.timeline.known import day, excused, version
@@ -41,8 +43,8 @@ class Recordings(Protocol):
         """Give the samples of a series, None where there are none to read."""
         ...
 
-    def prober(self, scenario: int) -> ProberLog:
-        """Give what the prober of a scenario logged."""
+    def prober(self, scenario: int, origin: str) -> ProberLog:
+        """Give what the prober of a scenario, in the `cluster` or `here`, logged."""
         ...
 
 
@@ -63,15 +65,16 @@ def fold(journal: Sequence[Event], recordings: Recordings) -> run.Run:
     )
     verdict = of_run(state, scenarios)
     interrupted = state == "interrupted" or (end is None and any(_all(journal, events.Interrupt)))
+    broken = _broken(journal)
     return run.Run(
         run=start.run,
         ftrun=start.ftrun,
         verdict=verdict,
-        exit_code=exit_code(verdict, interrupted=interrupted),
+        exit_code=exit_code(verdict, interrupted=interrupted, broken=bool(broken)),
         wall=start.wall,
         monotonic=start.monotonic,
         state=state,
-        message=end.message if end else "The journal has no end: the run was killed, or goes on.",
+        message=(end.message or broken) if end else "The journal has no end: the run was killed, or goes on.",
         argv=tuple(start.argv),
         seed=start.seed,
         machine=start.machine,
@@ -82,10 +85,24 @@ def fold(journal: Sequence[Event], recordings: Recordings) -> run.Run:
     )
 
 
-def deaf(journal: Iterable[Event], zero: int) -> tuple[Stall, ...]:
-    """Give the stalls of the forwarder, through which the simulated service is asked (nanoseconds)."""
+def _broken(journal: Sequence[Event]) -> str:
+    """Say what could not be put back, and what to do; empty where all was."""
+    why = {each.undo: each.error for each in _all(journal, events.UndoDone) if each.error is not None}
+    said = [
+        f"could not {each.says or each.act}: {why[each.undo]}"
+        for each in pending(journal)
+        if each.undo in why
+    ]
+    if not said:
+        return ""
+    text = "; ".join(each.rstrip(".") for each in said)
+    return f"Not all was put back: {text}. `ftrun cleanup` with this run's folder tries again."
+
+
+def deaf(journal: Iterable[Event], axis: Axis) -> tuple[Stall, ...]:
+    """Give the stalls of the forwarder, which the simulated service is asked through, by a prober's clock."""
     return tuple(
-        (zero + round((event.at - float(event.data["seconds"])) * 1e9), zero + round(event.at * 1e9))
+        (axis.instant(event.at - float(event.data["seconds"])), axis.instant(event.at))
         for event in _all(journal, events.ClusterEvent)
         if event.source == "forwarder" and event.data.get("event") == "stall"
     )
@@ -116,6 +133,11 @@ def _superseded(paths: Iterable[str]) -> Iterator[str]:
             number += 1
 
 
+def _in_the_dark(text: str, unseen: str) -> str:
+    """Give what is said of a wait that was in vain, with why nothing could be seen at its end."""
+    return f"{text.rstrip('.')}. At its end nothing could be seen: {unseen}."
+
+
 def _all(journal: Iterable[Event], kind: type[E]) -> Iterator[E]:
     return (event for event in journal if isinstance(event, kind))
 
@@ -141,14 +163,15 @@ class _Tale:
     ) -> None:
         number = began.scenario
         self.began = began
-        self.zero = round(start.monotonic * 1e9)
         self.inventory = start.inventory.get("name", "")
         self.today = day(start.wall)
         self.recordings = recordings
-        self.log = recordings.prober(number)
+        self.logs = {origin: recordings.prober(number, origin) for origin in ("cluster", "here")}
         self.own = tuple(event for event in journal if getattr(event, "scenario", None) == number)
+        self.axis = self._axis(start)
         self.ended = next(_all(self.own, events.ScenarioEnd), None)
-        self.facts = next((facts.document for facts in _all(self.own, events.Facts)), {})
+        # What is known at the end is known best.
+        self.facts = ([facts.document for facts in _all(self.own, events.Facts)] or [{}])[-1]
         self.end = self.ended.t if self.ended else max(event.t for event in journal)
         self.faults = self._faults(journal)
         self.probes = tuple(self._probe(each) for each in _all(self.own, events.ProbeStart))
@@ -168,7 +191,7 @@ class _Tale:
         assertions = tuple(self.assertions())
         state = self.ended.state if self.ended else "killed"
         judged = sum(each.verdict is not Verdict.UNKNOWN for each in assertions)
-        judged += sum(wait.after_fault for wait in self.waits)
+        judged += sum(self._waited(wait)[0] is not Verdict.UNKNOWN for wait in self.waits if wait.after_fault)
         reasons = list(self._reasons(state, judged))
         axis = (self.began.t, self.end)
         account = self._account(self.end)
@@ -252,16 +275,16 @@ class _Tale:
                 if scope is None:
                     continue
                 analysis = self._analysed(track) if scope == track.scope else track.analyse(scope)
-                lanes.append(
-                    Lane(
-                        each.start.probe,
-                        track.name,
-                        str(track.spec.get("endpoint", "")),
-                        scope,
-                        analysis.windows if analysis is not None else (),
-                        analysis.blind if analysis is not None else (run.Blind(*scope, ("no sample file",)),),
-                    )
-                )
+                name, unsure = str(track.spec.get("endpoint", "")), track.unsure
+                windows: tuple[run.Window, ...] = ()
+                blind: tuple[run.Blind, ...] = (run.Blind(*scope, ("no sample file",)),)
+                if unsure is None:
+                    # What was measured cannot be put beside what happened here.
+                    blind = (run.Blind(*scope, ("clocks cannot be joined",)),)
+                elif analysis is not None:
+                    placed = track.placed(analysis)
+                    windows, blind = placed.windows, placed.blind
+                lanes.append(Lane(each.start.probe, track.name, name, scope, windows, blind, unsure or 0.0))
         said = sorted(
             (event for event in _all(self.own, events.ClusterEvent) if event.t <= end),
             key=lambda event: event.at,
@@ -291,6 +314,8 @@ class _Tale:
             said = bool(wait.mismatch) and self.ended is not None and wait.mismatch in self.ended.message
             text = f"Waited {'' if wait.met else 'in vain '}for {wait.waited}"
             text += f": {wait.mismatch}" if wait.mismatch else ""
+            if not wait.met and (unseen := self._unseen(wait.t)):
+                said, text = False, _in_the_dark(text, unseen)
             if known is not None:
                 text += f" ({known.says})"
             yield verdict, "" if said and state != "finished" and known is None else text
@@ -304,7 +329,9 @@ class _Tale:
                 hit = any(
                     fault.injected is not None and fault.injected < step.t for fault in self.faults.values()
                 )
-                yield (Verdict.FAIL if hit else Verdict.UNKNOWN), step.message
+                unseen = self._unseen(step.t)
+                text = _in_the_dark(step.message, unseen) if unseen else step.message
+                yield (Verdict.FAIL if hit and not unseen else Verdict.UNKNOWN), text
         for fault in self.faults.values():
             if fault.injected is not None and not fault.confirmed:
                 yield Verdict.UNKNOWN, f"The fault {fault.name} was not confirmed."
@@ -312,9 +339,17 @@ class _Tale:
             yield Verdict.UNKNOWN, "Nothing was judged."
 
     def _waited(self, wait: events.WaitEnd) -> tuple[Verdict, run.Known | None]:
-        """Give the verdict of a wait: one that was not met fails after a fault only."""
-        verdict = Verdict.PASS if wait.met else Verdict.FAIL if wait.after_fault else Verdict.UNKNOWN
+        """Give the verdict of a wait: not met, it fails after a fault only, and where that was seen."""
+        if wait.met:
+            verdict = Verdict.PASS
+        else:
+            verdict = Verdict.FAIL if wait.after_fault and not self._unseen(wait.t) else Verdict.UNKNOWN
         return self._excused(verdict, wait.known)
+
+    def _unseen(self, at: float) -> str:
+        """Give why nothing could be seen of the cluster at an instant; empty where something could."""
+        last = next((each for each in reversed(self.observations.values()) if each.at <= at), None)
+        return str(last.document.get("unseen", "")) if last else ""
 
     def _excused(
         self, verdict: Verdict, known: Mapping[str, Json] | None
@@ -392,6 +427,17 @@ class _Tale:
 
     # Probes
 
+    def _axis(self, start: events.RunStart) -> Axis:
+        """Give how the clock of the scenario's prober in the cluster stands to the run's."""
+        pings = pinged(_all(self.own, events.ClockPing), start.monotonic)
+        ready = next((line for line in self.logs["cluster"].others if line.get("kind") == "ready"), None)
+        other = (
+            ready is not None
+            and start.boot_id != ""
+            and ((ready.get("boot_id"), ready.get("time_namespace")) != (start.boot_id, start.time_namespace))
+        )
+        return Axis(round(start.monotonic * 1e9), pings if pings or other else None)
+
     def _probe(self, start: events.ProbeStart) -> _Stretch:
         """Read the series of one start of a probe."""
         again = next(
@@ -417,42 +463,54 @@ class _Tale:
 
         stop = after(events.ProbeStop)
         end = self.end if again is None else again.t
-        logged = (self.log.stops.get(start.probe, 0) - self.zero) / 1e9
-        if stop is None and logged > start.t:
-            stop = logged
+        axis = self.axis.of(start.origin)
+        over = self.logs[start.origin].stops.get(start.probe) if again is None else None
+        if over is not None and axis.seconds(over) <= start.t:
+            over = None
+        # Where the clocks differ, what the journal says of it was less certain.
+        if over is not None and (stop is None or axis.pings is not None):
+            stop = axis.seconds(over)
         steady = after(events.ProbeSteady)
-        tracks = tuple(
-            self._track(start.probe, spec, steady, end if stop is None else stop, stopped=stop is not None)
-            for spec in start.series
-        )
+        tracks = tuple(self._track(start, spec, steady, end, stop=stop, over=over) for spec in start.series)
         return _Stretch(start, stop, tracks)
 
     def _track(
-        self, probe: str, spec: Mapping[str, Json], steady: float | None, end: float, *, stopped: bool
+        self,
+        start: events.ProbeStart,
+        spec: Mapping[str, Json],
+        steady: float | None,
+        end: float,
+        *,
+        stop: float | None,
+        over: int | None,
     ) -> Track:
-        own = (None, (probe, spec["series"]))
+        log, axis = self.logs[start.origin], self.axis.of(start.origin)
+        own = (None, (start.probe, spec["series"]))
         others = tuple(
             line
-            for line in self.log.others
+            for line in log.others
             if ((line.get("probe"), line["series"]) if "series" in line else None) in own
         )
-        began = float(spec["t0"])
         samples = self.recordings.series(str(spec["file"]))
-        unheard = deaf(self.own, self.zero) if spec.get("simulated") else ()
+        known = timing(samples.header) if samples is not None else None
+        began = float(spec["t0"])
+        if known is not None and axis.pings is not None:
+            began = axis.seconds(known.t0)
+        unheard = deaf(self.own, axis) if spec.get("simulated") else ()
         others += tuple({"kind": "deaf", "start_ns": start, "end_ns": end} for start, end in unheard)
-        last = (
-            (int(samples.sent[-1]) - self.zero) / 1e9 if samples is not None and len(samples.sent) else began
-        )
+        last = axis.seconds(int(samples.sent[-1])) if samples is not None and len(samples.sent) else began
         return Track(
             spec=spec,
             began=began,
             # The series of a probe begin one after the other.
-            scope=(began if steady is None else max(began, steady), max(end, last)),
-            zero=self.zero,
-            log=replace(self.log, others=others),
-            stopped=stopped,
-            timing=timing(samples.header) if samples is not None else None,
-            evidence=gather(samples, self.log.stalls, unheard) if samples is not None else None,
+            scope=(began if steady is None else max(began, steady), max(end if stop is None else stop, last)),
+            axis=axis,
+            log=replace(log, others=others),
+            stopped=stop is not None,
+            timing=known,
+            evidence=gather(samples, log.stalls, unheard) if samples is not None else None,
+            over=over,
+            within=(self.began.t, self.end),
         )
 
     # Steps and assertions
@@ -608,5 +666,9 @@ class _Tale:
             observations=tuple(self.observations.values()),
             document=looked_at.document if looked_at else None,
             ray_state=mark.ray_state,
-            unmet=tuple((wait.t, wait.waited) for wait in self.waits if not wait.met and wait.t <= mark.t),
+            unmet=tuple(
+                (wait.t, wait.waited)
+                for wait in self.waits
+                if not wait.met and wait.t <= mark.t and not self._unseen(wait.t)
+            ),
         )

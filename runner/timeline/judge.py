@@ -7,7 +7,8 @@ from its folder.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from runner.journal.samples import Outcome
 from runner.timeline.cast import Observed
 from runner.timeline.evidence import Class
-from runner.timeline.matching import Finding, match
+from runner.timeline.matching import Finding, match, unchanged
 from runner.timeline.recovery import Measured
 from runner.timeline.run import Fault, Verdict
 from runner.timeline.series import Track, latencies, percentile
@@ -40,7 +41,7 @@ class Evidence:
     phase: Callable[[int, str], Measured | None] = lambda _number, _name: None
     """Gives one phase of a fault, as far as was known at the mark."""
     unmet: Sequence[tuple[float, str]] = ()
-    """Waits that ended without their condition: when, and for what."""
+    """Waits that ended without their condition, as far as that was seen: when, and for what."""
 
 
 class _Unknown(Exception):
@@ -100,7 +101,7 @@ def _success(analysis: Analysis) -> Interval:
 def _latency(
     track: Track, scope: tuple[float, float], analysis: Analysis, limit: Mapping[str, Json]
 ) -> Interval | None:
-    stretch = track.stretch(scope)
+    stretch = track.stretch(scope, -1)
     ordered = latencies(stretch) if stretch is not None else None
     if ordered is None or not len(ordered):
         return None
@@ -152,7 +153,7 @@ def _errors(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     said: list[str] = []
     strange: dict[str, int] = {}
     for track, scope in _parts(case, evidence):
-        stretch, analysis = track.stretch(scope), track.analyse(scope)
+        stretch, analysis = track.stretch(scope, -1), track.analyse(scope)
         if stretch is None or analysis is None or not analysis.evidence:
             verdict, text = Verdict.UNKNOWN, "no samples"
         else:
@@ -210,6 +211,8 @@ def _parts(case: Mapping[str, Json], evidence: Evidence) -> list[Part]:
     parts = [(track, scope) for track in chosen if (scope := track.clip(start, min(end, evidence.at)))]
     if not parts:
         raise _Unknown(f"the probe {probe} did not run then")
+    if any(track.unsure is None for track, _ in parts):
+        raise _Unknown("the pings of its prober disagree, so that its clock cannot be joined with the run's")
     return parts
 
 
@@ -291,12 +294,16 @@ def _identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     parts = _parts(case, evidence)
     if not any(track.spec.get("identity") for track, _ in parts):
         raise _Unknown(f"the probe {case['probe']} has no `identity`: nobody knows who answered")
-    limit, seen = case["identities"], {name for track, scope in parts for name in track.identities(scope)}
+    limit = case["identities"]
+    seen = {name for track, scope in parts for name in track.identities(scope, -1)}
     # What nobody saw, or said no name, may be another one each.
     hidden = sum(_unseen(part, part[1]) for part in parts)
-    measured = Interval(len(seen), len(seen) + hidden)
+    shared = _shared(seen, evidence)
+    measured = Interval(len(seen), len(seen) + hidden + sum(each - 1 for each in shared.values()))
     verdict = within(measured, least=limit.get("min"), most=limit.get("max"))
-    why = f"who answered {number(hidden)} more requests is not known" if verdict is Verdict.UNKNOWN else ""
+    why = ""
+    if verdict is Verdict.UNKNOWN:
+        why = _sharing(shared) if shared else f"who answered {number(hidden)} more requests is not known"
     actual = f"{between(measured, number)} answered"
     return Finding(verdict, _EXPECTED["identities"](case), actual, why)
 
@@ -308,13 +315,15 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
     expected = _EXPECTED["same_identities"](case)
     whole = {key: value for key, value in case.items() if key != "during"}
     parts = _parts(whole, evidence) if case.get("probe") else []
-    hidden = 0
+    hidden, shared = 0, {}
     if any(track.spec.get("identity") for track, _ in parts):
-        who = _who_answered(parts, before), _who_answered(parts, during)
-        # Of all replicas, and so at any endpoint of the probe.
-        heard = who[0] | _who_answered(_parts({"probe": case["probe"]}, evidence), before)
+        # Who may have answered before the fault is nobody new after it.
+        who = _who_answered(parts, before, 1), _who_answered(parts, during, -1)
+        # Of all replicas, and so at any endpoint of the probe; here only who surely answered before.
+        heard = _who_answered(_parts({"probe": case["probe"]}, evidence), before, -1)
         noun, note = "identities that answered", ""
         hidden = sum(_unseen(part, during) for part in parts)
+        shared = _shared(who[1], evidence)
     else:
         who = _replicas_seen(evidence, before), _replicas_seen(evidence, during)
         heard = who[0]
@@ -334,16 +343,37 @@ def _same_identities(case: Mapping[str, Json], evidence: Evidence) -> Finding:
         return Finding(
             Verdict.UNKNOWN, expected, actual, f"who answered {number(hidden)} more requests is not known"
         )
-    if 0 < len(new) <= (silent := _running(evidence, before) - len(heard)):
+    if shared and not new:
+        return Finding(Verdict.UNKNOWN, expected, actual, _sharing(shared))
+    if 0 < len(new) <= (silent := _silent(heard, evidence, before)):
         why = f"{number(silent)} of the replicas that ran before the fault had not answered by then"
         return Finding(Verdict.UNKNOWN, expected, actual, why)
     return Finding(Verdict.FAIL if new else Verdict.PASS, expected, actual, note)
 
 
+def _shared(names: Iterable[str], evidence: Evidence) -> dict[str, int]:
+    """Give the names that are no names: the process id of several replicas, and of how many.
+
+    Containers number their processes from 1 each, so alike containers, and one that started again, give their
+    replicas the same ids.
+    """
+    having: dict[str, set[str]] = {}
+    for rows in _replica_rows(evidence, (-math.inf, math.inf)):
+        for replica in rows:
+            if replica.get("pid") is not None and replica.get("actor_id") is not None:
+                having.setdefault(str(replica["pid"]), set()).add(str(replica["actor_id"]))
+    return {name: len(having[name]) for name in sorted(names) if len(having.get(name, ())) > 1}
+
+
+def _sharing(shared: Mapping[str, int]) -> str:
+    name, count = next(iter(shared.items()))
+    return f"{name} is the process id of {count} replicas: let answers say what only one has, as actor ids"
+
+
 def _unseen(part: Part, when: tuple[float, float]) -> int:
     """Count the requests of a series that may have been answered in that time, nobody knows by whom."""
     track, scope = part[0], (max(part[0].began, when[0]), min(part[1][1], when[1]))
-    stretch = track.stretch(scope) if scope[0] < scope[1] else None
+    stretch = track.stretch(scope, -1) if scope[0] < scope[1] else None
     analysis = track.analyse(scope) if stretch is not None else None
     if stretch is None or analysis is None:
         return 0
@@ -351,20 +381,23 @@ def _unseen(part: Part, when: tuple[float, float]) -> int:
     return analysis.unseen + int(nameless)
 
 
-def _who_answered(parts: Iterable[Part], when: tuple[float, float]) -> set[str]:
+def _who_answered(parts: Iterable[Part], when: tuple[float, float], margin: int) -> set[str]:
     """Give who answered; also what was sent before the probe was steady tells who was there."""
     return {
         name
         for track, _ in parts
         if (scope := (max(track.began, when[0]), min(track.scope[1], when[1])))[0] < scope[1]
-        for name in track.identities(scope)
+        for name in track.identities(scope, margin)
     }
 
 
-def _running(evidence: Evidence, when: tuple[float, float]) -> int:
-    """Count the replicas that ran, as the last document of that time says."""
+def _silent(heard: Collection[str], evidence: Evidence, when: tuple[float, float]) -> int:
+    """Count the replicas that ran, as the last document of that time says, beyond those that were heard."""
     every = _replica_rows(evidence, when)
-    return sum(replica.get("state") == "RUNNING" for replica in every[-1]) if every else 0
+    running = [each for each in every[-1] if each.get("state") == "RUNNING"] if every else []
+    # Replicas that share a process id are all heard by it: none of them comes as somebody new.
+    having = Counter(str(each["pid"]) for each in running if each.get("pid") is not None)
+    return len(running) - sum(max(1, having[name]) for name in heard)
 
 
 def _replicas_seen(evidence: Evidence, when: tuple[float, float]) -> set[str]:
@@ -392,7 +425,40 @@ def _replica_rows(evidence: Evidence, when: tuple[float, float]) -> list[Sequenc
 
 
 def _state(case: Mapping[str, Json], evidence: Evidence) -> Finding:
-    return match(case, case["state"], evidence.document)
+    look = _look(case, evidence)
+    if (during := case.get("during")) is None:
+        return look(evidence.document)
+    start, end = _phase(during["phase"], _fault(during["fault"], evidence), evidence)
+    seen = [
+        each for each in evidence.observations if start <= each.asked and each.at <= min(end, evidence.at)
+    ]
+    found = [(each.at, look(each.document)) for each in seen]
+    known = [(at, finding) for at, finding in found if finding.verdict is not Verdict.UNKNOWN]
+    if not known:
+        reason = found[-1][1].why if found else "nothing was observed then"
+        raise _Unknown(reason)
+    expected = f"{known[0][1].expected}, all the time {during['phase']} the fault"
+    for at, finding in known:
+        if finding.verdict is Verdict.FAIL:
+            return Finding(
+                Verdict.FAIL, expected, f"{finding.actual}, as was seen at {seconds(at)}", finding.why
+            )
+    silent = "" if len(known) == len(seen) else f"; in {len(seen) - len(known)} more nobody could say"
+    return Finding(Verdict.PASS, expected, f"so it was in {len(known)} observations{silent}")
+
+
+def _look(case: Mapping[str, Json], evidence: Evidence) -> Callable[[Mapping[str, Json] | None], Finding]:
+    """Give what judges one document."""
+    path: str = case["state"]
+    if case.get("unchanged") is None:
+        return lambda document: match(case, path, document)
+    injected = _fault(case["unchanged"], evidence).injected
+    assert injected is not None
+    earlier = [each.document for each in evidence.observations if each.at <= injected]
+    # The last one that somebody could answer for.
+    able = (each for each in reversed(earlier) if unchanged(path, each, each).verdict is not Verdict.UNKNOWN)
+    before = next(able, earlier[-1] if earlier else None)
+    return lambda document: unchanged(path, before, document)
 
 
 def _ray_state(case: Mapping[str, Json], evidence: Evidence) -> Finding:
@@ -477,5 +543,6 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Json]], str]] = {
         f"{_PHASES[case['recovery'].get('phase', 'recovery')]} at most"
         f" {seconds(case['recovery']['max'])} after the fault"
     ),
+    "state": lambda case: str(case["state"]),
     "that": lambda case: str(case["that"].get("text", "")),
 }

@@ -18,6 +18,8 @@ Json = Any
 SHOWN = 5
 """So many matches are shown to people."""
 
+NULL = "a value that decides is null, which means not known"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -37,6 +39,33 @@ def match(wanted: Mapping[str, Json], path: str, document: Json | None) -> Findi
     """
     matcher, value = _matcher(wanted)
     expected = f"{path} {_say_wanted(matcher, value)}"
+    found = _found(path, expected, document)
+    if isinstance(found, Finding):
+        return found
+    verdict = _decide(matcher, value, found)
+    why = NULL if verdict is Verdict.UNKNOWN else ""
+    return Finding(verdict, expected, _say_found(matcher, found), why)
+
+
+def unchanged(path: str, before: Json | None, document: Json | None) -> Finding:
+    """Judge whether `path` finds the same in two documents, in any order; nothing at all is not the same."""
+    expected = f"{path} finds what it found before the fault"
+    was, now = (_found(path, expected, each) for each in (before, document))
+    if isinstance(was, Finding):
+        return Finding(Verdict.UNKNOWN, expected, "what was there before is not known", was.why)
+    if not was:
+        return Finding(Verdict.UNKNOWN, expected, "there was nothing before", "there is nothing to compare")
+    if isinstance(now, Finding):
+        return now
+    actual = f"{_say_found('', now)}; before it {_say_found('', was)}"
+    if None in (*was, *now):
+        return Finding(Verdict.UNKNOWN, expected, actual, NULL)
+    one, other = (sorted(map(_show_whole, each)) for each in (was, now))
+    return Finding(Verdict.PASS if one == other else Verdict.FAIL, expected, actual)
+
+
+def _found(path: str, expected: str, document: Json | None) -> Sequence[Json] | Finding:
+    """Give what a path finds; where that cannot be known, the finding that says why."""
     if document is None:
         return Finding(
             Verdict.UNKNOWN, expected, "nothing was observed", "there is no observation to look at"
@@ -50,12 +79,9 @@ def match(wanted: Mapping[str, Json], path: str, document: Json | None) -> Findi
             f"at that moment nobody could answer for {' and '.join(missing)}",
         )
     try:
-        found = find(path, document)
+        return find(path, document)
     except FtrunError as error:
         return Finding(Verdict.UNKNOWN, expected, "nothing", str(error))
-    verdict = _decide(matcher, value, found)
-    why = "a value that decides is null, which means not known" if verdict is Verdict.UNKNOWN else ""
-    return Finding(verdict, expected, _say_found(matcher, found), why)
 
 
 def same(one: Json, other: Json) -> bool:
@@ -130,6 +156,10 @@ def _say_found(matcher: str, found: Sequence[Json]) -> str:
     return f"{len(found)} match{'' if len(found) == 1 else 'es'}: {shown}"
 
 
+def _show_whole(value: Json) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
 def _show(value: Json) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    text = _show_whole(value)
     return text if len(text) <= 120 else text[:117] + "..."

@@ -112,7 +112,11 @@ def _unit_changes(said: Iterable[ClusterEvent]) -> dict[str, list[float]]:
     """Give when each unit started, came up, ended."""
     found: dict[str, list[float]] = {}
     for event in said:
-        if event.source == "supervisor" and event.data.get("event") in ("started", "up", "ended"):
+        if event.source in ("supervisor", "kubernetes") and event.data.get("event") in (
+            "started",
+            "up",
+            "ended",
+        ):
             found.setdefault(event.slot, []).append(event.at)
     return found
 

@@ -28,6 +28,7 @@ from runner.timeline.causes import (
     shares,
     struck,
 )
+from runner.timeline.exchange import stages, taken_up
 from runner.timeline.run import Bracket, Cause, Phase, Window
 from runner.timeline.verdict import Interval
 
@@ -35,6 +36,9 @@ Json = Any
 
 CAUSES = 100
 """Bars of a recovery that are kept; all that have a share are."""
+
+UPGRADE = "upgrade"
+"""The kind of fault after which another cluster serves."""
 
 QUOTE = 160
 """Characters of a text that tell what ended a phase."""
@@ -65,6 +69,8 @@ class Lane:
     scope: tuple[float, float]
     windows: tuple[Window, ...]
     blind: tuple[run.Blind, ...]
+    unsure: float = 0.0
+    """By how many seconds a blind cell may lie elsewhere: windows have brackets."""
 
     @property
     def name(self) -> str:
@@ -154,7 +160,7 @@ class Explanation:
             (lane, cell)
             for lane in self.account.lanes
             for cell in lane.blind
-            if cell.end > injury.at and cell.start < until
+            if cell.end + lane.unsure > injury.at and cell.start - lane.unsure < until
         ]
 
     def _beside(self, injury: Injury) -> str:
@@ -180,7 +186,7 @@ class Explanation:
         if not self.account.lanes:
             return Measured(Phase("impact", None, "no probe ran", ""), None)
         if blind := self._blind(injury):
-            first = max(0.0, min(cell.start for _, cell in blind) - injury.at)
+            first = max(0.0, min(cell.start - lane.unsure for lane, cell in blind) - injury.at)
             return Measured(Phase("impact", None, _dark(blind), ""), Interval(first, math.inf))
         return Measured(Phase("impact", None, "no traffic was lost", ""), Interval(since, math.inf))
 
@@ -190,7 +196,7 @@ class Explanation:
             if not self.account.lanes:
                 return Measured(Phase("mitigation", None, "no probe ran", ""), None)
             if blind := self._blind(injury):
-                last = max(cell.end for _, cell in blind) - injury.at
+                last = max(cell.end + lane.unsure for lane, cell in blind) - injury.at
                 return Measured(Phase("mitigation", None, _dark(blind), ""), Interval(0.0, last))
             return Measured(Phase("mitigation", None, "no traffic was lost", ""), Interval(0.0, 0.0))
         still = [(lane, window) for lane, window in windows if window.end is None]
@@ -216,6 +222,8 @@ class Explanation:
 
     def _detection(self, injury: Injury) -> Measured:
         target = self._targets[injury.number]
+        if injury.fault.kind == UPGRADE:
+            return self._taken_up(injury)
         own = injury.fault.how == "ray_kill"
         # What is said once the same was hit again is said of that.
         again = [
@@ -242,6 +250,16 @@ class Explanation:
             Phase("detection", None, "the cluster said nothing about it", ""), Interval(since, math.inf)
         )
 
+    def _taken_up(self, injury: Injury) -> Measured:
+        """Give when whoever runs the cluster took an upgrade up: nothing is wrong that had to be noticed."""
+        old, until = _clusters(injury), self._until(injury)
+        for event in self._events:
+            if injury.at <= event.at <= until and taken_up(event, old):
+                after = _after(Bracket(injury.at, event.at, event.at), injury.at)
+                return _measured("detection", after, event.text[:QUOTE], event.source)
+        why = "nobody was seen to take the upgrade up"
+        return Measured(Phase("detection", None, why, ""), Interval(until - injury.at, math.inf))
+
     # Where the time went
 
     def _recovery(self, injury: Injury) -> run.Recovery:
@@ -250,12 +268,14 @@ class Explanation:
         longest = max(windows, key=lambda each: _length(each[0], each[1], self.account.end), default=None)
         if longest is not None:
             lane, window = longest
+            # The bracket's middle may lie before the fault.
+            begun = max(injury.at, window.start.at)
             end = window.end.at if window.end is not None else min(lane.scope[1], self.account.end)
-            endpoint = lane.endpoint
+            series, endpoint = lane.name, lane.endpoint
         else:
-            end, endpoint = until, ""
+            begun, end, series, endpoint = injury.at, until, "", ""
         known = longest is not None or (injury.fault.recovered is not None and end == injury.fault.recovered)
-        stretch = (injury.at, end) if known and end > injury.at else None
+        stretch = (begun, end) if known and end > begun else None
         until = max(until, end)
         relevant = [
             bar
@@ -280,6 +300,7 @@ class Explanation:
             phases=tuple(each.phase for each in self.phases(injury)),
             downtime=_downtime(windows, self.account.end),
             explained=stretch,
+            series=series,
             causes=tuple(sorted(kept, key=lambda each: (each.start, each.cause, each.who))),
             unexplained=max(0.0, 1.0 - sum(taken.values())) if stretch else 1.0,
         )
@@ -308,8 +329,18 @@ class Explanation:
             if crash and replica in target.replicas - crashed:
                 crashed.add(replica)
                 yield drawn("dead until the next health check", self.cast.replica(replica), hit, event, 30)
+        if injury.fault.kind == UPGRADE:
+            yield from stages(hit, after, _clusters(injury))
+            return
         again = next((event for event in after if event.event == "resubmitted"), None)
-        if target.controller and again is not None:
+        # KubeRay hands the configuration in whenever it sees another head: also to a controller of before.
+        restarted = any(
+            event.event in ("actor_restarting", "actor_created")
+            and event.data.get("actor_id") in target.actors
+            and self.cast.actor(str(event.data["actor_id"])).role == "controller"
+            for event in after
+        )
+        if target.controller and again is not None and not restarted:
             who = Who("controller", "controller", again.slot, "controller")
             yield drawn("no controller until resubmitted", who, hit, again, 30)
         for slot in sorted(target.slots):
@@ -318,6 +349,11 @@ class Explanation:
             if out is not None:
                 who = Who("node", slot, slot, slot)
                 yield drawn("until the service took it out", who, hit, out, 35, opens=SERVICE)
+
+
+def _clusters(injury: Injury) -> frozenset[str]:
+    """Give the clusters that an upgrade exchanges."""
+    return frozenset(str(hit["exchanged"]) for hit in injury.hits if hit.get("exchanged"))
 
 
 def _bracket(pick: Callable[[Iterable[float]], float], of: Sequence[Bracket]) -> Bracket:

@@ -159,6 +159,11 @@ class Series:
     blind: tuple[Blind, ...]
     windows: tuple[Window, ...]
     identities: Mapping[str, int]
+    unsure: float | None = 0.0
+    """By how many seconds its place on the run's axis may be off, where its prober reads another clock; None
+    where the two clocks cannot be joined."""
+    through: str = ""
+    """What stood between, where that is more than a network: `port-forward to pod x, and to no other`."""
     chart: Chart | None = None
 
 
@@ -284,7 +289,7 @@ class Cause:
     evidence: str
     """What was said at its start and its end, verbatim."""
     share: float
-    """Part of the fault's downtime that is put down to it: the path that the recovery waited for, 0 to 1."""
+    """Part of what is explained that is put down to it: the path that its end waited for, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,13 +299,15 @@ class Recovery:
     fault: str
     injected: float
     until: float
-    """End of what is explained: full recovery, or the end of the scenario."""
+    """End of what is told: full recovery, or the end of the scenario."""
     phases: tuple[Phase, ...]
     downtime: Mapping[str, float]
     """Seconds of down time of each probe's worst series that began after the fault: {probe: seconds}."""
     explained: tuple[float, float] | None
-    """The stretch whose shares are given: from the injection to the end of the longest downtime, or, where no
-    traffic was lost, to the full recovery. None where neither is known."""
+    """The stretch whose shares are given: the longest downtime, or, where no traffic was lost, from the
+    injection to the full recovery. None where neither is known."""
+    series: str
+    """Whose longest downtime that is, as people are told; empty where no traffic was lost."""
     causes: tuple[Cause, ...]
     unexplained: float
     """The share of `explained` for which nothing was seen; shares and this add up to 1."""

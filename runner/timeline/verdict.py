@@ -66,6 +66,10 @@ def of_run(state: str, scenarios: Iterable[Scenario]) -> Verdict:
     return merge(verdicts)
 
 
-def exit_code(verdict: Verdict, *, interrupted: bool) -> int:
-    """Give a run's exit code: interrupted 2, fail 1, unknown (error, or nothing judged) 3, pass 0."""
-    return 2 if interrupted else {Verdict.FAIL: 1, Verdict.UNKNOWN: 3, Verdict.PASS: 0}[verdict]
+def exit_code(verdict: Verdict, *, interrupted: bool, broken: bool = False) -> int:
+    """Give a run's exit code: interrupted 2, fail 1, unknown (error, or nothing judged) 3, pass 0.
+
+    A run that passed and left something `broken` exits with 3: somebody has to look.
+    """
+    codes = {Verdict.FAIL: 1, Verdict.UNKNOWN: 3, Verdict.PASS: 3 if broken else 0}
+    return 2 if interrupted else codes[verdict]

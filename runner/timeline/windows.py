@@ -7,7 +7,7 @@ Python are over windows and over blind cells.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -148,6 +148,31 @@ def analyse(
             for one, two in zip(seen.u[runs[:, 0]], seen.sent[runs[:, 1]], strict=True)
             if one < two
         ),
+    )
+
+
+def allowing(best: Analysis, *others: Analysis) -> Analysis:
+    """Give an analysis whose intervals also hold what others say: of a scope whose edges are not sure.
+
+    The first of the others is of what surely lies within, the last of all that may.
+    """
+    every, surely, perhaps = (best, *others), others[0], others[-1]
+
+    def hull(name: str) -> Interval:
+        intervals: list[Interval] = [getattr(each, name) for each in every]
+        lo = min(each.lo for each in intervals)
+        above = all(each.above for each in intervals if each.lo == lo)
+        return Interval(lo, max(each.hi for each in intervals), above=above)
+
+    return replace(
+        best,
+        good=surely.good,
+        evidence=surely.evidence,
+        unseen=max(0, perhaps.evidence + perhaps.unseen - surely.evidence),
+        failed=hull("failed"),
+        count=hull("count"),
+        total=hull("total"),
+        longest=hull("longest"),
     )
 
 

@@ -253,7 +253,7 @@ MEMBERS = (
     ),
     *(replica(number) for number in range(6)),
 )
-EXPLAINED = KILLED, 78.8769
+EXPLAINED = 52.3263, 78.8769  # the head's downtime
 
 
 def after(earliest: float, at: float, latest: float) -> Bracket:
@@ -304,6 +304,7 @@ RECOVERY = Recovery(
     ),
     downtime={"users": 0.05, "workers": 0.0, "head": 26.5506},
     explained=EXPLAINED,
+    series="head/new",
     causes=CAUSES,
     unexplained=1 - sum(each.share for each in CAUSES),
 )

@@ -145,6 +145,7 @@ def recovery(*phases, causes=(), explained=(0.0, 10.0), unexplained=0.0):
         phases=tuple(Phase(name, after, by, "gcs") for name, after, by in phases),
         downtime={},
         explained=explained,
+        series="users service/new",
         causes=tuple(Cause(cause, who, 0.0, 1.0, "gcs", "", share) for cause, who, share in causes),
         unexplained=unexplained,
     )
@@ -167,7 +168,7 @@ def test_a_recovery_is_a_line_with_its_phases_and_what_took_longest():
     )
     assert phrases.say_recovery(told) == (
         "detected after 4.10 s, traffic good after 18.4 s [18.1-18.7], as before after 21.4 s [20.6-21.4];"
-        " 62% head process starting, 13% health check strikes, 12% restart delay, 13% unexplained"
+        " of the longest downtime 62% head process starting, 13% health check strikes, 12% restart delay, 13% unexplained"
     )
 
 

@@ -53,6 +53,50 @@ def test_a_unit_is_restarted():
     )
 
 
+def test_a_pod_is_deleted_and_another_takes_its_place():
+    def pod(at, event, **data):
+        return said(at, "kubernetes", "worker-1", event, f"pod {event}", **data)
+
+    every = drawn(
+        pod(0, "deleting"),
+        pod(0.2, "endpoint", healthy=False),
+        pod(1, "ended"),
+        pod(1, "gone"),
+        pod(1.5, "made"),
+        pod(2, "scheduled"),
+        pod(3, "pulling"),
+        pod(8, "pulled"),
+        pod(12, "initialized"),
+        pod(13, "started"),
+        pod(20, "up"),
+        pod(20.5, "endpoint", healthy=True),
+    )
+    assert found(every) == [
+        ("pod deletion", "worker-1", 0, 1),
+        ("out of the service", "worker-1 in the service", 0.2, 20.5),
+        ("restart delay", "worker-1", 1, 1),
+        ("waiting for another pod", "worker-1", 1, 1.5),
+        ("pod scheduling", "worker-1", 1.5, 2),
+        ("init containers", "worker-1", 2, 12),
+        ("image pull", "worker-1", 3, 8),
+        ("container starting", "worker-1", 12, 13),
+        ("worker process starting", "worker-1", 13, 20),
+        ("endpoint update", "worker-1 in the service", 20, 20.5),
+    ]
+
+
+def test_a_container_that_starts_again_in_place_waits_for_the_kubelet_alone():
+    every = drawn(
+        said(0, "kubernetes", "head", "ended", "the container ended"),
+        said(12, "kubernetes", "head", "started", "the container started again"),
+        said(20, "kubernetes", "head", "up", "Ready"),
+    )
+    assert found(every) == [
+        ("restart delay", "head", 0, 12),
+        ("head process starting", "head", 12, 20),
+    ]
+
+
 def test_a_replica_starts_and_its_constructor_takes_what_the_controller_says():
     document = but(
         replicas=[*WELL["replicas"], {**WELL["replicas"][0], "id": "r3", "actor_id": "actor-r3"}],

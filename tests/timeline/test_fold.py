@@ -35,7 +35,7 @@ class Tape:
     def series(self, file: str) -> Samples | None:
         return self.files.get(file)
 
-    def prober(self, scenario: int) -> ProberLog:
+    def prober(self, scenario: int, origin: str) -> ProberLog:
         return self.log
 
 
@@ -156,6 +156,22 @@ def test_a_run_without_a_failure_passes():
     assert series.resolution == pytest.approx(0.0105, abs=0.002)
 
 
+def test_a_run_that_passed_and_left_something_broken_says_so_by_its_exit_code():
+    def undo(number: int, *errors: str | None) -> list[events.Event]:
+        pushed = events.UndoPushed(undo=number, act="host_command", says=f"switch h{number} on")
+        return [pushed, *(events.UndoDone(undo=number, error=error) for error in errors)]
+
+    last = whole()[-1]
+    healed = [*whole()[:-1], *undo(0, "It hangs.", None), last]
+    assert (fold(healed, tape()).exit_code, fold(healed, tape()).message) == (0, "")
+    run = fold([*whole()[:-1], *undo(0, None), *undo(1, "It hangs.", "It is gone."), last], tape())
+    assert (run.verdict, run.exit_code) == (Verdict.PASS, 3)
+    assert run.message == (
+        "Not all was put back: could not switch h1 on: It is gone."
+        " `ftrun cleanup` with this run's folder tries again."
+    )
+
+
 def test_an_outage_before_the_mark_fails_and_one_after_it_does_not():
     before, after = (
         fold(whole(), tape(Outage(6.0, 6.5, "refused"))),
@@ -244,6 +260,39 @@ def test_an_unmet_wait_after_a_fault_fails():
     run = fold(whole(met=False), tape())
     assert (run.verdict, run.exit_code) == (Verdict.FAIL, 1)
     assert "no head" in only(run).message
+
+
+def test_an_unmet_wait_at_whose_end_nothing_could_be_seen_is_unknown():
+    dark = {
+        **DOCUMENT,
+        "unknown": ["nodes", "actors"],
+        "nodes": [],
+        "unseen": "the API server did not answer",
+    }
+
+    def told(*, again: bool, wait: bool) -> list[events.Event]:
+        """The wait's end after such a document, and after one that could be seen again; or its step's alone."""
+        shown = (8.02, events.Observation(scenario=0, asked=8.01, document=dark))
+        later = [(8.05, events.Observation(scenario=0, asked=8.03, document=DOCUMENT))] if again else []
+        whole_run = [(event.t, event) for event in whole(met=False)]
+        if not wait:
+            cut = events.StepEnd(scenario=0, path="steps[2]", state="unmet", message="It took too long.")
+            whole_run = [each for each in whole_run if not isinstance(each[1], events.WaitEnd)]
+            whole_run = [
+                (t, cut if isinstance(each, events.StepEnd) and each.path == cut.path else each)
+                for t, each in whole_run
+            ]
+        at = next(n for n, (t, _) in enumerate(whole_run) if t > 8.05)
+        return journal(*whole_run[:at], shown, *later, *whole_run[at:])
+
+    for wait in (True, False):
+        run = fold(told(again=False, wait=wait), tape())
+        assert (run.verdict, run.exit_code) == (Verdict.UNKNOWN, 3)
+        said = "no head" if wait else "It took too long"
+        assert (
+            f"{said}. At its end nothing could be seen: the API server did not answer." in only(run).message
+        )
+        assert fold(told(again=True, wait=wait), tape()).verdict is Verdict.FAIL
 
 
 def test_an_unmet_wait_before_any_fault_is_unknown():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from runner.journal.samples import Outcome, ProberLog
+from runner.timeline.clocks import Axis
 from runner.timeline.evidence import gather, timing
 from runner.timeline.judge import Evidence, Observed, judge
 from runner.timeline.recovery import Measured
@@ -45,7 +46,7 @@ def track(letters: str, who: str = "", *, name: str = "worker-1/new", identity: 
         spec={"series": name, "endpoint": endpoint, "connection": connection, "identity": identity},
         began=0.0,
         scope=(0.0, len(letters) / 10),
-        zero=ORIGIN,
+        axis=Axis(ORIGIN),
         log=ProberLog((), WHO, {}, {}, ()),
         stopped=True,
         timing=timing(samples.header),
@@ -230,6 +231,70 @@ def test_who_answered_in_blind_time_or_said_no_name_may_be_a_new_one():
     assert verdict(case, given(track("g" * 45 + "-" * 10 + "g" * 5, "1" * 60))) is PASS
 
 
+def nodes(at: float, *states: str, unknown: bool = False) -> Observed:
+    """Give what was observed of nodes: `alive` and `dead` ones, or that nobody could say."""
+    rows = [{"slot": f"n{number}", "state": state} for number, state in enumerate(states)]
+    return Observed(
+        at - 0.1, at, {"unknown": ["nodes"], "nodes": []} if unknown else {"unknown": [], "nodes": rows}
+    )
+
+
+ALIVE = '$.nodes[?(@.state=="ALIVE")]'
+
+
+def test_a_state_during_a_fault_has_to_be_so_in_every_observation_of_that_time():
+    case = {"state": ALIVE, "count": {"max": 1}, "during": {"fault": 0, "phase": "during"}}
+    seen = [nodes(1.0, "ALIVE"), nodes(2.5, unknown=True), nodes(3.0, "ALIVE"), nodes(3.9, "DEAD", "ALIVE")]
+    two = nodes(3.5, "ALIVE", "ALIVE")
+    # What is so at the mark, and was so before the fault, does not count.
+    others = [nodes(1.5, "ALIVE", "ALIVE"), nodes(5.0, "ALIVE", "ALIVE")]
+    passed = judge(case, given(observations=sorted([*seen, *others], key=lambda each: each.at)))
+    assert passed.verdict is PASS
+    assert passed.actual == "so it was in 2 observations; in 1 more nobody could say"
+    failed = judge(case, given(observations=[*seen, two]))
+    assert failed.verdict is FAIL
+    assert "as was seen at 3.5 s" in failed.actual
+    assert verdict(case, given(observations=[nodes(2.5, unknown=True)])) is UNKNOWN
+    assert verdict(case, given(observations=others)) is UNKNOWN
+    after = {**case, "during": {"fault": 0, "phase": "after"}}
+    assert verdict(after, given(observations=[*seen, nodes(5.0, "ALIVE", "ALIVE")])) is FAIL
+    assert verdict(case, given(observations=seen, fault=replace(FAULT, confirmed=False))) is UNKNOWN
+
+
+def starts(at: float, *numbers: int | None) -> Observed:
+    rows = [{"slot": f"w{number}", "starts": each} for number, each in enumerate(numbers)]
+    return Observed(at - 0.1, at, {"unknown": [], "processes": rows})
+
+
+def test_unchanged_compares_with_the_last_observation_before_the_fault():
+    case = {"state": "$.processes[*].starts", "unchanged": 0}
+
+    def now(*numbers: int | None) -> Evidence:
+        seen = [starts(0.5, 7, 7), starts(1.9, 1, 2), starts(3.0, 8, 8)]
+        return given(observations=seen, document=starts(5.9, *numbers).document)
+
+    assert verdict(case, now(1, 2)) is PASS
+    assert verdict(case, now(2, 1)) is PASS
+    assert verdict(case, now(1, 3)) is FAIL
+    assert verdict(case, now(1)) is FAIL
+    assert verdict(case, now(1, None)) is UNKNOWN
+    assert "before it 2 matches: 1, 2" in judge(case, now(1, 3)).actual
+    nothing = {"state": "$.processes[*].cluster", "unchanged": 0}
+    assert verdict(nothing, now(1, 2)) is UNKNOWN
+    assert verdict(case, given(document=starts(5.9, 1).document)) is UNKNOWN
+    assert verdict({**case, "unchanged": "gone"}, now(1, 2)) is UNKNOWN
+    every = {**case, "during": {"fault": 0, "phase": "during"}}
+    assert verdict(every, now(1, 2)) is FAIL
+
+
+def test_unchanged_looks_further_back_where_nobody_could_say():
+    case = {"state": ALIVE + ".slot", "unchanged": 0}
+    seen = [nodes(1.0, "ALIVE"), nodes(1.9, unknown=True)]
+    assert verdict(case, given(observations=seen, document=nodes(5.0, "ALIVE").document)) is PASS
+    dark = given(observations=seen[1:], document=nodes(5.0, "ALIVE").document)
+    assert judge(case, dark).why == "at that moment nobody could answer for nodes"
+
+
 def test_a_fault_that_was_never_injected_stands_with_its_name_and_leaves_it_unknown():
     for case in (
         {"probe": "p", "failed": {"max": 0}, "during": {"fault": "gone", "phase": "before"}},
@@ -265,6 +330,47 @@ def test_an_identity_that_is_new_may_be_a_replica_that_had_not_answered_before()
     assert found("12" * 30, "a", "b", "c", "d").verdict is PASS
     # Who answers at one endpoint only was heard all the same.
     assert found(one_new, "a", "b", "c", endpoint="worker-1").verdict is FAIL
+
+
+def test_a_process_id_that_several_replicas_have_is_nobodys_name():
+    """As in containers, which number their processes alike: a new replica may have an old one's."""
+
+    def seen(at: float, *replicas: tuple[str, str]) -> Observed:
+        rows = [{"state": "RUNNING", "actor_id": actor, "pid": pid} for actor, pid in replicas]
+        return Observed(at, at + 0.1, {"unknown": [], "replicas": rows})
+
+    same = {"probe": "p", "same_identities": 0}
+    alike = track(GOOD, "12" * 30)
+    both = seen(1.0, ("a", "pid 1"), ("b", "pid 2"))
+    assert judge(same, given(alike, observations=(both, seen(3.0, ("a", "pid 1"))))).verdict is PASS
+    again = (both, seen(3.0, ("c", "pid 1"), ("b", "pid 2")))
+    finding = judge(same, given(alike, observations=again))
+    assert finding.verdict is UNKNOWN
+    assert finding.why == (
+        "pid 1 is the process id of 2 replicas: let answers say what only one has, as actor ids"
+    )
+    assert judge(same, given(track(GOOD, "12" * 10 + "13" * 20), observations=again)).verdict is FAIL
+
+    # All that ran had been heard, two of them by each name: the new one is none of them.
+    twice = seen(1.0, ("a", "pid 1"), ("b", "pid 2"), ("c", "pid 1"), ("d", "pid 2"))
+    third = track(GOOD, "12" * 10 + "13" * 20)
+    assert judge(same, given(third, observations=(twice,))).verdict is FAIL
+    one_silent = seen(1.0, ("a", "pid 1"), ("b", "pid 2"), ("c", "pid 1"), ("d", "pid 3"))
+    finding = judge(same, given(third, observations=(one_silent,)))
+    assert finding.verdict is UNKNOWN
+    assert finding.why == "1 of the replicas that ran before the fault had not answered by then"
+
+    four = (seen(1.0, ("a", "pid 1"), ("b", "pid 2"), ("c", "pid 1"), ("d", "pid 1")),)
+    for limit, verdict in (
+        ({"min": 2}, PASS),
+        ({"min": 4}, UNKNOWN),
+        ({"min": 5}, FAIL),
+        ({"max": 3}, UNKNOWN),
+    ):
+        finding = judge({"probe": "p", "identities": limit}, given(alike, observations=four))
+        assert finding.verdict is verdict
+        assert finding.actual == "2 to 4 answered"
+        assert ("pid 1 is the process id of 3 replicas" in finding.why) is (verdict is UNKNOWN)
 
 
 def test_without_an_identity_the_observed_replicas_are_compared_and_it_is_said():

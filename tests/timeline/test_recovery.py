@@ -276,7 +276,7 @@ def explained(*args, **fields):
     return found
 
 
-def test_the_longest_downtime_is_explained_from_the_injection_to_its_end():
+def test_the_longest_downtime_is_explained_and_whose_it_is_is_said():
     found = explained(
         injury(10.0, WORKER, recovered=60.0),
         lanes=(lane(window(11, 13)), lane(window(10, 50), window(52, 53), name="nodes", endpoint="worker-1")),
@@ -290,7 +290,7 @@ def test_the_longest_downtime_is_explained_from_the_injection_to_its_end():
             said(50.0, "controller", "head", "proxy_stopped", node_id=ONE),
         ),
     )
-    assert found.explained == (10.0, 50.0)
+    assert (found.explained, found.series) == ((10.0, 50.0), "nodes worker-1/new")
     assert found.downtime == {"nodes": pytest.approx(41.0), "users": pytest.approx(2.0)}
     assert {each.cause: round(each.share * 40, 6) for each in found.causes} == {
         "node health check strikes 1 of 5": 0.1,
@@ -320,7 +320,7 @@ def test_where_no_traffic_was_lost_it_is_the_full_recovery():
             ),
         ),
     )
-    assert found.explained == (10.0, 30.0)
+    assert (found.explained, found.series) == ((10.0, 30.0), "")
     assert {each.cause: round(each.share * 20, 6) for each in found.causes} == {
         "dead until the next health check": 4.0,
         "replica starting": 5.0,
@@ -339,6 +339,112 @@ def test_a_controller_that_nobody_restarts_waits_for_who_hands_in_the_configurat
     assert [(each.cause, each.start, each.end, each.evidence) for each in found.causes] == [
         ("no controller until resubmitted", 10.0, 14.0, "kill of something ... configuration handed in again")
     ]
+
+
+def test_a_controller_that_ray_restarts_waits_for_nobody_to_hand_in_anything():
+    found = explained(
+        injury(10.0, CONTROLLER, recovered=16.0),
+        lanes=(lane(),),
+        observed=(BEFORE,),
+        events=(
+            said(12.0, "gcs", "head", "actor_created", actor_id="control"),
+            said(14.0, "operator", "operator", "resubmitted", "configuration handed in again"),
+        ),
+    )
+    assert "no controller until resubmitted" not in {each.cause for each in found.causes}
+
+
+OLD = tuple({"slot": slot, "role": "worker", "exchanged": "s-old"} for slot in ("head", "worker-1"))
+
+
+def kubernetes(at, slot, event, **data):
+    return said(at, "kubernetes", slot, event, **data)
+
+
+def grown(slot, pod, *instants):
+    """Give the life of a pod up to Ready."""
+    events = ("made", "scheduled", "initialized", "started", "up")
+    return [kubernetes(at, slot, each, pod=pod) for at, each in zip(instants, events, strict=True)]
+
+
+UPGRADE = (
+    kubernetes(11, "", "condition", kind="RayService", type="UpgradeInProgress", status="True"),
+    kubernetes(12, "", "made", kind="RayCluster", name="s-new"),
+    *grown("head of s-new", "g", 14, 15, 16, 18, 30),
+    # Its worker is Ready once it is a member.
+    *grown("worker-1 of s-new", "x", 14, 15, 26, 28, 61)[:4],
+    kubernetes(40, "", "application", cluster="s-new", app="app", status="DEPLOYING"),
+    kubernetes(58, "", "application", cluster="s-new", app="app", status="RUNNING"),
+    kubernetes(60, "", "switched", kind="RayService", cluster="s-new"),
+    kubernetes(61, "worker-1", "up", pod="x"),
+    kubernetes(60, "worker-1", "endpoint", healthy=False),
+    kubernetes(120, "", "deleting", kind="RayCluster", name="s-old"),
+    kubernetes(121, "worker-1 of s-old", "deleting", pod="a"),
+    kubernetes(150, "worker-1 of s-old", "ended", pod="a"),
+    kubernetes(151, "worker-1 of s-old", "gone", pod="a"),
+    kubernetes(122, "", "gone", kind="RayCluster", name="s-old"),
+)
+
+
+def upgraded(events=UPGRADE, lanes=(), **fields):
+    values = {"kind": "upgrade", "how": "new_cluster", "target": "the cluster", **fields}
+    return explained(injury(10.0, *OLD, **values), events=events, lanes=lanes)
+
+
+def test_an_upgrade_is_explained_by_its_stages_and_what_went_on_in_them():
+    found = upgraded(recovered=152.0)
+    bars = {each.cause: (each.who, each.start, each.end) for each in found.causes}
+    assert bars["until a new RayCluster was made"] == ("KubeRay", 10.0, 12)
+    assert bars["new RayCluster starting"] == ("s-new", 12, 40)
+    assert bars["applications starting on the new RayCluster"] == ("s-new", 40, 58)
+    assert bars["until the services were switched"] == ("s-new", 58, 60)
+    assert bars["old RayCluster kept"] == ("s-old", 60, 120)
+    assert bars["old RayCluster being removed"] == ("s-old", 120, 151)
+    assert bars["head process starting"] == ("head of s-new", 18, 30)
+    assert bars["worker process starting"] == ("worker-1 of s-new", 28, 61)
+    assert bars["pod deletion"] == ("worker-1 of s-old", 121, 151)
+    # That the old members ceased to be endpoints is no fault that somebody had to notice.
+    assert "until the service took it out" not in bars
+    # Nobody waits for another pod of the old cluster, nor starts it again, nor waits for one that would be one.
+    assert "restart delay" not in bars
+    assert all(each.end is not None for each in found.causes)
+    assert found.unexplained < 0.1
+
+
+def test_what_went_before_a_downtime_that_begins_late_has_no_share_in_it():
+    found = upgraded(recovered=152.0, lanes=(lane(window(60, 62)),))
+    assert found.explained == (60.0, 62.0)
+    bars = {each.cause for each in found.causes}
+    assert {"until a new RayCluster was made", "new RayCluster starting"} <= bars
+    assert {each.cause: each.share for each in found.causes if each.share > 0} == {
+        "worker process starting": pytest.approx(0.5)
+    }
+    assert found.unexplained == pytest.approx(0.5)
+
+
+def test_a_downtime_that_the_fault_began_is_explained_from_the_fault_on():
+    found = explained(injury(10.05, WORKER, recovered=60.0), lanes=(lane(window(10, 50)),))
+    assert found.explained == (10.05, 50.0)
+
+
+def test_an_upgrade_is_noticed_when_it_is_taken_up():
+    phases = {each.phase: each for each in upgraded(recovered=152.0).phases}
+    assert phases["detection"].after == Bracket(0.0, 1.0, 1.0)
+    assert phases["detection"].source == "kubernetes"
+
+
+def test_an_upgrade_that_nobody_takes_up_is_not_taken_for_one():
+    found = upgraded(events=(kubernetes(5, "", "made", kind="RayCluster", name="s-old"),))
+    assert {each.phase: each.after for each in found.phases}["detection"] is None
+    assert [(each.cause, each.end) for each in found.causes] == [("until a new RayCluster was made", None)]
+
+
+def test_an_upgrade_that_gets_stuck_is_told_as_far_as_it_came():
+    found = upgraded(events=UPGRADE[:2])
+    assert {each.cause: each.end for each in found.causes} == {
+        "until a new RayCluster was made": 12,
+        "new RayCluster starting": None,
+    }
 
 
 def test_of_what_is_neither_recovered_nor_down_nothing_is_explained():
