@@ -26,6 +26,11 @@ def wall() -> float:
     return time.time()
 
 
+def cpu() -> float:
+    """Seconds of processors that this process has taken, all its threads together."""
+    return time.process_time()
+
+
 def boot_id() -> str:
     """Give the kernel's id of this boot, or an empty string where there is none."""
     try:

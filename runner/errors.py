@@ -5,6 +5,7 @@
   - `CannotRun`           the world does not let the run happen (no cluster, no right, no disk); exit code 3
     - `ClusterError`      what a cluster could not do
       - `Unreachable`     nobody answered: says nothing about what holds, only that it is unknown
+    - `Lost`              somebody else took away what a scenario runs on: it ends there
   - `Unmet`               a wait ended without its condition; carries the last mismatch
 
 Every message is a sentence that says what was wrong and where; `help` says what to do.
@@ -87,6 +88,10 @@ class ClusterError(CannotRun):
 
 class Unreachable(ClusterError):
     """Nobody answered. What holds there is unknown."""
+
+
+class Lost(CannotRun):
+    """Somebody else took away what a scenario runs on: whatever holds from then on says nothing."""
 
 
 class Unmet(FtrunError):

@@ -11,6 +11,7 @@ from runner.errors import FtrunError
 
 if TYPE_CHECKING:
     from runner.journal.journal import Journal
+    from runner.language.plan import Inventory
 
 LIMIT = 120.0
 """Seconds that one undo may take."""
@@ -30,7 +31,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--report-dir", type=Path, default=Path("reports"), metavar="DIR", help="where runs are written"
     )
+    parser.add_argument(
+        "-i",
+        "--inventory",
+        metavar="FILE",
+        help="look in a Kubernetes cluster, by the labels there, for what runs of any machine left",
+    )
+    from runner.cli import options
+
+    options.add_variables(parser)
     args = parser.parse_args(argv)
+    if args.inventory is not None:
+        return _in_cluster(options.inventory_of(args), args.run)
+    if args.extra_vars:
+        parser.error("-e gives variables to the inventory of -i, and there is none")
     from runner.journal.journal import Journal
 
     if args.run is not None:
@@ -48,6 +62,31 @@ def main(argv: list[str]) -> int:
     if not any(codes):
         print("Nothing is left of any run.")
     return max(codes, default=0)
+
+
+def _in_cluster(made: Inventory, run: str | None) -> int:
+    """Heal and remove what runs left in the namespaces of an inventory; whose journal is not needed."""
+    import asyncio
+
+    from runner.clusters.kubernetes.remains import clean
+    from runner.clusters.kubernetes.settings import Settings
+
+    if made.kind != "kubernetes":
+        raise FtrunError(
+            f"The cluster of {made.file} is {made.kind}: only journals know what runs left there.",
+            help="Leave -i out.",
+        )
+    settings = Settings.model_validate(made.cluster)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        print(line)
+
+    failed = asyncio.run(clean(settings, made.hosts, made.allow, run, say))
+    if not said:
+        print("Nothing is left of any run.")
+    return 3 if failed else 0
 
 
 def _journal(run: str, reports: Path) -> Path:
@@ -87,6 +126,7 @@ async def _undo(journal: Journal, kind: str) -> int:
     from importlib import import_module
 
     from runner.clusters.contract import Undo
+    from runner.engine.undo import allowed
     from runner.journal.events import UndoDone
     from runner.journal.journal import pending
     from runner.journal.redaction import HIDDEN
@@ -98,10 +138,10 @@ async def _undo(journal: Journal, kind: str) -> int:
         try:
             if HIDDEN in json.dumps(each.arguments):
                 raise FtrunError("it needs a secret, which the journal does not hold. Do it by hand")
-            async with asyncio.timeout(LIMIT):
+            async with asyncio.timeout(limit := allowed(each.arguments, LIMIT)):
                 await heal(Undo(each.act, each.arguments, each.says))
         except TimeoutError:
-            error = f"it took longer than {LIMIT:g} s"
+            error = f"it took longer than {limit:g} s"
         except FtrunError as failed:
             error = failed.message
         except Exception as failed:  # one that fails must not keep the others from being tried

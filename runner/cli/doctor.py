@@ -10,18 +10,22 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import CannotRun
 
 if TYPE_CHECKING:
     from runner.clusters.local.settings import Settings
+    from runner.language.plan import Inventory
 
 MEMORY_A_NODE = 0.75e9
 """Bytes a node takes with its replicas: 2.1 GiB were measured for three."""
 
 DISK = 2e9
 """Bytes of logs and object store spill a run may write."""
+
+GRANTS = "inventories/kubernetes-rbac.yaml grants it."
 
 CONTAINER = 'docker run --rm -it --privileged -v "$PWD":/here -w /here python:3.11 sh -c "{command}"'
 
@@ -48,24 +52,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "-i", "--inventory", default="local", help="inventory file, or the name of a built-in one"
     )
-    arguments = parser.parse_args(argv)
     from runner.cli import options
-    from runner.language.compiler import compile_files
-    from runner.language.pack import Disk
-    from runner.language.text import LIMIT
 
-    inventory = compile_files(
-        (),
-        source=Disk(LIMIT),
-        catalogue={},
-        clusters=options.Settings(),
-        inventory=arguments.inventory,
-    ).inventory
+    options.add_variables(parser)
+    inventory = options.inventory_of(parser.parse_args(argv))
     checks = [python()]
     if inventory.kind == "local":
         from runner.clusters.local.settings import Settings
 
         checks += local(Settings.model_validate(inventory.cluster))
+    elif inventory.kind == "kubernetes":
+        import asyncio
+
+        checks += asyncio.run(kubernetes(inventory))
     else:
         checks.append(
             Check(True, f"the cluster of {inventory.file} is {inventory.kind}: it needs no more here")
@@ -115,6 +114,48 @@ def local(settings: Settings) -> Iterator[Check]:
     except CannotRun as error:
         yield _refused(error)
     yield from _room(settings, os.path.dirname(remains.new_runtime()))
+
+
+async def kubernetes(inventory: Inventory) -> list[Check]:
+    """Look at a cluster of Kubernetes: who is there, and what may be done."""
+    from runner.clusters.kubernetes import manifests, rights, survey
+    from runner.clusters.kubernetes.api import Access, Api
+    from runner.clusters.kubernetes.settings import Settings
+
+    settings = Settings.model_validate(inventory.cluster)
+    api = Api(Access(settings.kubeconfig, settings.context))
+    checks = []
+    manifest = None
+    try:
+        manifest = manifests.given(settings, Path(inventory.file).parent)
+        if manifest is not None:
+            checks.append(Check(True, f"manifest {settings.manifest}: the RayService {manifest.name}"))
+    except CannotRun as error:
+        checks.append(_refused(error))
+    try:
+        policies = bool(inventory.hosts.get("network_policy") and not inventory.hosts.get("link"))
+        makes = {manifests.PLURALS[each["kind"]] for each in (manifest.others if manifest else ())}
+        every = rights.needed(settings, inventory.allow, policies=policies, makes=makes)
+        lacking = await rights.lacking(api, every)
+        try:
+            found = await survey.read(api, settings, manifests.used(settings, manifest), manifest)
+            where = f"{api.access}, namespace {settings.namespaces[0]}"
+            checks.append(Check(True, f"Kubernetes {found['kubernetes']} {where}"))
+            who = found["operator"] or "not seen: it may be away, or elsewhere, or nobody may look"
+            checks.append(Check(True, f"KubeRay's operator: {who}"))
+        except CannotRun as error:
+            checks.append(_refused(error))
+        for needs in (False, True):
+            said = rights.told([each for each in lacking if each.optional is not needs])
+            does = "" if needs else ": it will do without"
+            checks += [Check(not needs, f"no right to {each}{does}", GRANTS) for each in said]
+        if not lacking:
+            checks.append(Check(True, f"all {len(every)} rights that it needs"))
+    except CannotRun as error:
+        checks.append(_refused(error))
+    finally:
+        await api.close()
+    return checks
 
 
 def _refused(error: CannotRun) -> Check:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from runner.language.plan import Plan
+    from runner.language.plan import Inventory, Plan
 
 
 class Settings(Mapping[str, "type[BaseModel]"]):
     """The model of each cluster kind's settings, imported when a file names the kind."""
 
-    KINDS = ("external", "fake", "local")
+    KINDS = ("external", "fake", "kubernetes", "local")
 
     def __getitem__(self, kind: str) -> type[BaseModel]:
         if kind not in self.KINDS:
@@ -47,14 +47,7 @@ def add_selection(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="where to run: an inventory file or a built-in name",
     )
-    parser.add_argument(
-        "-e",
-        "--extra-vars",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE|@FILE",
-        help="a variable that wins over those of the files; may be repeated",
-    )
+    add_variables(parser)
     parser.add_argument(
         "--app",
         metavar="MODULE:NAME",
@@ -76,6 +69,34 @@ def add_selection(parser: ArgumentParser) -> None:
         metavar="N",
         help="run each scenario N times, its first fault delayed by up to 10 s",
     )
+
+
+def add_variables(parser: ArgumentParser) -> None:
+    """Add -e."""
+    parser.add_argument(
+        "-e",
+        "--extra-vars",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE|@FILE",
+        help="a variable that wins over those of the files; may be repeated",
+    )
+
+
+def inventory_of(args: Namespace) -> Inventory:
+    """Compile the inventory alone; raises InvalidInput with every problem of it."""
+    from runner.language.compiler import compile_files
+    from runner.language.pack import Disk
+    from runner.language.text import LIMIT
+
+    return compile_files(
+        (),
+        source=Disk(LIMIT),
+        catalogue={},
+        clusters=Settings(),
+        inventory=args.inventory,
+        extra_vars=args.extra_vars,
+    ).inventory
 
 
 def plan_of(args: Namespace) -> Plan:

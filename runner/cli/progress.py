@@ -6,13 +6,23 @@ import logging
 import os
 import shutil
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from runner.cli.guard import hush
-from runner.journal.events import AssertMark, Event, Observation, ProbeStart, ProbeStop, StepEnd
+from runner.journal.events import (
+    AssertMark,
+    ClockPing,
+    Event,
+    Observation,
+    ProbeStart,
+    ProbeStop,
+    ScenarioStart,
+    StepEnd,
+)
 from runner.journal.journal import Subscriber
 from runner.reports.terminal import Counts, Style, Telling, judged, live
 
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 
 EVERY = 0.5
 """Seconds between two live lines."""
+PINGS = 10
+"""So many of the last pings tell well enough what another clock shows."""
 
 
 def style(out: TextIO) -> Style:
@@ -41,6 +53,7 @@ class Progress:
         self._events: list[Event] = []
         self._marks: set[str] = set()
         self._probes: dict[str, ProbeStart] = {}
+        self._pings: deque[ClockPing] = deque(maxlen=PINGS)
         self._settled: dict[str, tuple[int, Tally]] = {}
         """By sample file, how far its requests are counted for good, and what was counted."""
 
@@ -50,6 +63,10 @@ class Progress:
         match event:
             case ProbeStart():
                 self._probes[event.probe] = event
+            case ScenarioStart():
+                self._pings.clear()
+            case ClockPing():
+                self._pings.append(event)
             case ProbeStop():
                 self._probes.pop(event.probe, None)
             case AssertMark():
@@ -93,10 +110,12 @@ class Progress:
     def _counts(self) -> list[Counts]:
         """Count what every running probe has seen; what can change no more is counted once."""
         from runner.journal.samples import Recordings
+        from runner.timeline.clocks import Axis, pinged
         from runner.timeline.evidence import gather
         from runner.timeline.live import Tally, settled
 
         recordings = Recordings(self._folder)
+        axis = Axis(round(self._began() * 1e9), pinged(self._pings, self._began()) or None)
         found = []
         for probe in self._probes.values():
             tallies = []
@@ -106,14 +125,15 @@ class Progress:
                 if samples is None or not len(samples.n):
                     tallies.append(tally)
                     continue
-                seen = gather(samples, recordings.stalls(probe.scenario, since))
+                seen = gather(samples, recordings.stalls(probe.scenario, since, probe.origin))
                 until = settled(samples)
                 if until > since:
                     tally = tally.grown(seen.within(since, until))
                     since = until + 1
                     self._settled[series["file"]] = since, tally
                 tallies.append(tally.grown(seen.within(since, int(samples.sent[-1]))))
-            downs = [each.down / 1e9 - self._began() for each in tallies if each.down is not None]
+            there = axis.of(probe.origin)
+            downs = [there.seconds(each.down) for each in tallies if each.down is not None]
             ended, bad = sum(each.ended for each in tallies), sum(each.bad for each in tallies)
             found.append(Counts(probe.probe, ended, bad, min(downs, default=None)))
         return found

@@ -86,6 +86,8 @@ def _check(plan: Plan, reports: Path) -> int:
         print(f"  {scenario.name}: can run here ({plan.inventory.kind}: {can})")
         if missing := [each for each in scenario.requires if each not in facts.capabilities]:
             print(f"    will be skipped: it requires {', '.join(missing)}")
+        for each in facts.cannot:
+            print(f"    will be skipped: {each}")
     print("Only checked: nothing was changed.")
     return 0
 

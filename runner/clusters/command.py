@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
@@ -80,8 +81,8 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-async def prepare(command: tuple[str, ...] | str) -> Command:
-    """Start the command behind its gate; a string goes to the shell."""
+async def prepare(command: tuple[str, ...] | str, environment: Mapping[str, str] | None = None) -> Command:
+    """Start the command behind its gate; a string goes to the shell. `environment` is added to ours."""
     words = ("/bin/sh", "-c", command) if isinstance(command, str) else command
     stdout, stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (Command closes them)
     process = await asyncio.create_subprocess_exec(
@@ -89,14 +90,17 @@ async def prepare(command: tuple[str, ...] | str) -> Command:
         stdin=asyncio.subprocess.PIPE,
         stdout=stdout,
         stderr=stderr,
+        env={**os.environ, **(environment or {})},
         start_new_session=True,
     )
     return Command(command if isinstance(command, str) else shlex.join(command), process, stdout, stderr)
 
 
-async def complete(command: tuple[str, ...] | str, *, timeout: float) -> Completed:
+async def complete(
+    command: tuple[str, ...] | str, *, timeout: float, environment: Mapping[str, str] | None = None
+) -> Completed:
     """Run the command to its end; raises ClusterError where that takes longer than `timeout` seconds."""
-    prepared = await prepare(command)
+    prepared = await prepare(command, environment)
     try:
         await prepared.release()
         return await prepared.ended(timeout)

@@ -32,6 +32,8 @@ class Endpoint:
     """Base URL without a path, such as `http://10.1.0.2:8000`, as the prober reaches it."""
     simulated: bool = False
     """True where ftrun itself stands in for something (the local forwarder for a Kubernetes Service)."""
+    through: str = ""
+    """What stands between, where that is more than a network: `port-forward to pod x, and to no other`."""
 
 
 def node_role(slot: str) -> str:
@@ -59,11 +61,14 @@ class Facts:
 
     capabilities: frozenset[str]
     """What can be done here (`Capability` of the language): `deploy`, `observe`, `exec`; each of the actions
-    `node`, `actor`, `process`, `freeze`, `drain`, `command`; `partition` for cut_link, `redis` for service,
-    `power_off` for that way of ending a node or a service."""
+    `node`, `actor`, `process`, `freeze`, `drain`, `command`, `host`; `partition` for cut_link, `redis` and
+    `operator` for service; `power_off` and `evict` for these ways of ending a node; `upgrade`, and
+    `incremental_upgrade` for that way of it."""
     endpoints: tuple[Endpoint, ...]
     document: Mapping[str, Json]
     """kind, layout, layout_reason, ray {version, commit}, python, redis, gcs_fault_tolerance, workers, ..."""
+    cannot: tuple[str, ...] = ()
+    """Sentences: what of the settings cannot be had here. A scenario that is about it is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +76,18 @@ class Action:
     """Something to do to a cluster.
 
     kinds and their arguments:
-    - `node`: {slot, how: crash | delete | power_off, grace?}   SIGKILL (or SIGTERM first) of all of a node's
-      processes; powered off, it stays away until its undo
-    - `service`: {service: redis, how: crash | power_off}       likewise, of what stands beside the nodes
+    - `node`: {slot, how: crash | delete | evict | power_off, grace?}   SIGKILL (or SIGTERM first) of all of a
+      node's processes; powered off, it stays away until its undo
+    - `service`: {service: redis | operator, how: crash | delete | power_off}     of what stands beside
+    - `host`: {slot, how: power_off | delete | drain}   the machine that a node stands on, until its undo
     - `process`: {slot, process: gcs_server | raylet | dashboard | dashboard_agent}     SIGKILL of it alone
     - `actor`: {role: replica | controller | proxy, how: crash | ray_kill, no_restart?, app?, deployment?,
       slot?, mode?: one (default) | all | {fixed} | {percent}}
     - `cut_link`: {slot}                                the node reaches nobody, until its undo
     - `freeze`: {slot, process?}, or {role, ...} as `actor` has it     SIGSTOP, until its undo
     - `drain`: {slot, deadline, reason: preemption | idle}      Ray is asked to let the node go
+    - `upgrade`: {how: new_cluster | incremental, environment?, step?, interval?}     nodes with another
+      environment are asked for: whoever runs the cluster makes a second one, and lets that serve
     - `command`: {name}                                 a command that the inventory gives
     """
 
@@ -154,7 +162,8 @@ class Saying:
     asked: float
     """Instant the question was sent (equal to `at` for happenings)."""
     source: str
-    """`state`, or who said it: `supervisor`, `forwarder`, `controller`, `gcs`, `raylet`."""
+    """`state`, or who said it: `supervisor`, `forwarder`, `kubernetes`, or a log: `controller`, `gcs`,
+    `raylet`, `operator`."""
     document: Mapping[str, Json] | None = None
     slot: str = ""
     text: str = ""
@@ -211,6 +220,10 @@ class Context:
     allow: frozenset[str] = frozenset()
     secrets: Secrets = field(default_factory=Secrets)
     """What may stand in no file of the run folder."""
+    hosts: Mapping[str, Json] = field(default_factory=dict)
+    """The inventory's commands for machines: power {off, on}, link {cut, join}, restore, timeout."""
+    beside: Path = Path()
+    """The inventory's folder: what its settings name by a relative path stands there."""
 
 
 class Cluster(Protocol):
@@ -273,25 +286,46 @@ class Cluster(Protocol):
         ...
 
     def observe(self) -> AsyncIterator[Saying]:
-        """Give what the cluster says, until cancelled: a document at once, then one a change or poll."""
-        ...
+        """Give what the cluster says, until cancelled: a document at once, then one a change or poll.
 
-    async def listen(self, source: str, pattern: str) -> None:
-        """Let `observe` pass on, too, each line of a log (`controller`, `gcs`, `raylet`) that matches.
-
-        Other lines are passed on if their meaning is known. Where no log is followed it does nothing.
+        Raises Lost where somebody else removed it, which ends the scenario.
         """
         ...
 
-    async def prober(self, program: Path, directory: Path) -> Prober:
+    async def listen(self, source: str, pattern: str) -> None:
+        """Let `observe` pass on, too, each line that matches, of the log of a source.
+
+        That is `controller`, `gcs`, `raylet` or `operator`. Other lines are passed on if their meaning is
+        known. Where no log is followed it does nothing; raises ClusterError for one that is not there, or may
+        not be read.
+        """
+        ...
+
+    async def prober(self, program: Path, directory: Path, away: Collection[str] = ()) -> Prober:
         """Start `program`, the prober's one file, where the users are (never on a node).
 
-        Its samples end up in `directory`, on this machine.
+        It stands on no machine that a slot of `away` stands on: faults will hit that. Its samples end up in
+        `directory`, on this machine.
+        """
+        ...
+
+    async def reach(self, endpoint: Endpoint) -> Endpoint:
+        """Give an endpoint as one reaches it who stands beside ftrun; raises CannotRun where nobody can.
+
+        What that takes is made here, and lasts until the cluster is closed.
         """
         ...
 
     def closing(self) -> Undo | None:
         """Give the undo that removes whatever `start` is about to make; it is journalled before `start`."""
+        ...
+
+    async def weight(self) -> Mapping[str, Json]:
+        """Say what watching the cluster has cost it since this was asked last, as far as that is known.
+
+        `requests`: questions to its API, `commands`: started on nodes; `..._cpu_s`: seconds of processors
+        that processes of ftrun's took beside the runner's and the prober's; `prober`: where that stands.
+        """
         ...
 
     async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:

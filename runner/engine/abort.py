@@ -29,8 +29,8 @@ async def exceeded(rule: Abort, stage: Stage) -> str:
         await asyncio.sleep(EVERY)
         if rule.probe not in stage.scene.probes or _starting(rule.probe, stage):
             continue
-        for spec, scope in _scopes(rule.probe, stage):
-            for said in over(rule, str(spec["series"]), watch.look(spec, scope)):
+        for start, spec, scope in _scopes(rule.probe, stage):
+            for said in over(rule, str(spec["series"]), watch.look(start, spec, scope)):
                 return said
 
 
@@ -40,20 +40,25 @@ class _Watch:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._recordings = Recordings(stage.folder)
-        self._zero = round(stage.journal.zero * 1e9)
         self._counted: dict[str, tuple[int, Toll]] = {}
         """By sample file, the instant from which on its samples still count, and what those before it say."""
 
-    def look(self, spec: Mapping[str, Any], scope: float) -> Toll:
+    def look(self, start: ProbeStart, spec: Mapping[str, Any], scope: float) -> Toll:
         """Count what a series has seen since its scope began (seconds since the run's zero)."""
-        file = str(spec["file"])
-        since, toll = self._counted.get(file, (self._zero + round(scope * 1e9), Toll()))
+        file, axis = str(spec["file"]), self._stage.axis.of(start.origin)
+        begin = axis.instants(scope)
+        if file not in self._counted and begin is not None:
+            # What surely was sent since, where the prober reads another clock.
+            self._counted[file] = begin[1], Toll()
+        since, toll = self._counted.get(file, (0, Toll()))
+        if not since:
+            return toll
         samples = self._recordings.since(file, since)
         if samples is None or not len(samples.n):
             return toll
         rule = timing(samples.header)
-        unheard = deaf(self._own(), self._zero) if spec.get("simulated") else ()
-        seen = gather(samples, self._recordings.stalls(self._stage.number, since), unheard)
+        unheard = deaf(self._own(), axis) if spec.get("simulated") else ()
+        seen = gather(samples, self._recordings.stalls(start.scenario, since, start.origin), unheard)
         # An outage is counted as one: what is over ends with a good sample.
         until = lull(seen, settled(samples))
         if until is not None:
@@ -83,7 +88,7 @@ def over(rule: Abort, series: str, toll: Toll) -> Iterator[str]:
             )
 
 
-def _scopes(probe: str, stage: Stage) -> list[tuple[Mapping[str, Any], float]]:
+def _scopes(probe: str, stage: Stage) -> list[tuple[ProbeStart, Mapping[str, Any], float]]:
     """Give the series of each start of a probe, and when the scope of assertions on it began."""
     found: list[tuple[ProbeStart, float]] = []
     for event in stage.journal.events:
@@ -94,7 +99,7 @@ def _scopes(probe: str, stage: Stage) -> list[tuple[Mapping[str, Any], float]]:
                 found[-1] = found[-1][0], event.at
             case _:
                 pass
-    return [(spec, max(float(spec["t0"]), steady)) for start, steady in found for spec in start.series]
+    return [(start, spec, max(float(spec["t0"]), steady)) for start, steady in found for spec in start.series]
 
 
 def _starting(probe: str, stage: Stage) -> bool:

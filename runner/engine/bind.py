@@ -21,7 +21,7 @@ def bind(plan: Plan, surveys: Sequence[Facts]) -> list[Problem]:
     """Give what stands in the way of the scenarios that are not skipped, each with its cluster's facts."""
     problems = []
     for scenario, facts in zip(plan.scenarios, surveys, strict=True):
-        if lacking(scenario, facts):
+        if facts.cannot or lacking(scenario, facts):
             continue
         for step in steps(scenario.steps):
             problems += [

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner.clusters.contract import Cluster
+from runner import clock
+from runner.clusters import contract
+from runner.clusters.contract import Cluster, Endpoint
 from runner.engine.abort import exceeded
 from runner.engine.bind import lacking, steps
 from runner.engine.execution import Execution
+from runner.engine.foresight import hosts_hit
 from runner.engine.injection import Withheld
 from runner.engine.repetition import Turn
 from runner.engine.undo import Undos
@@ -52,6 +55,8 @@ DEAF = 10.0
 NOT_FOUND = 404
 LOGS = 30.0
 """Seconds that copying the logs may take."""
+SURVEY = 10.0
+"""Seconds that looking at the cluster again may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,9 @@ class Production:
     """Once it has ended: whether it is to be run again."""
     renewed: bool = False
     """Whether it is to be so on a new cluster: what held it up may be the old one's fault."""
-    session: Session | None = None
-    mourning: asyncio.Task[None] | None = None
+    sessions: dict[str, Session] = field(default_factory=dict)
+    """Probers by where they stand: `cluster`, `here`."""
+    mourning: list[asyncio.Task[None]] = field(default_factory=list)
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -184,15 +190,12 @@ class Production:
         self.reused = self.attempt == 1 and self.venue.fits(self.scenario)
         cluster = await self.venue.cluster(self.scenario)
         facts = await cluster.survey()
-        endpoints = [
-            {"slot": each.slot, "role": each.role, "simulated": each.simulated} for each in facts.endpoints
-        ]
-        document = {**facts.document, "capabilities": sorted(facts.capabilities), "endpoints": endpoints}
-        self.journal.append(Facts(scenario=self.number, document=document))
+        self._say_facts(facts)
+        if facts.cannot:
+            return Outcome("skipped", " ".join(facts.cannot), keep=True)
         if missing := lacking(self.scenario, facts):
-            return Outcome(
-                "skipped", f"It requires {', '.join(missing)}, which this cluster has not.", keep=True
-            )
+            why = f"{', '.join(missing)}, which this cluster has not, or the inventory does not allow"
+            return Outcome("skipped", f"It requires {why}.", keep=True)
         undos = Undos(self.journal)
         stage = Stage(
             number=self.number,
@@ -203,7 +206,7 @@ class Production:
             journal=self.journal,
             folder=self.folder,
             scene=Scene(),
-            probing=lambda: self._probing(cluster),
+            probing=lambda origin: self._probing(cluster, origin, facts.endpoints),
             heal=undos.heal,
             jobs={},
             registered={},
@@ -213,27 +216,82 @@ class Production:
             await _listen(self.scenario, cluster)
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(watch(self.number, cluster, self.journal, stage.scene))
+                following = group.create_task(self._follow(stage.scene))
                 try:
                     return await self._acts(stage, undos, group)
                 finally:
                     watching.cancel()
+                    following.cancel()
         except BaseExceptionGroup as errors:
             raise first(errors) from errors
         finally:
             self.journal.unsubscribe(stage.scene.hear)
+
+    def _say_facts(self, facts: contract.Facts) -> None:
+        endpoints = [
+            {"slot": each.slot, "role": each.role, "simulated": each.simulated} for each in facts.endpoints
+        ]
+        document = {**facts.document, "capabilities": sorted(facts.capabilities), "endpoints": endpoints}
+        self.journal.append(Facts(scenario=self.number, document=document))
+
+    async def _survey_again(self, stage: Stage) -> contract.Facts:
+        """Give the facts as they are now: more may be known, the first deployment may make a cluster."""
+        try:
+            async with asyncio.timeout(SURVEY):
+                return await stage.cluster.survey()
+        except (FtrunError, TimeoutError):
+            return stage.facts
+
+    async def _observer(self, cluster: Cluster, since: tuple[float, float]) -> Mapping[str, Json]:
+        """Give what it cost to look, from an instant and what the runner had taken by then."""
+        try:
+            async with asyncio.timeout(SURVEY):
+                weight = dict(await cluster.weight())
+        except (FtrunError, TimeoutError):
+            weight = {}
+        seconds = self.journal.now() - since[0]
+        if "requests" in weight and seconds > 0:
+            weight["requests_per_second"] = round(weight["requests"] / seconds, 2)
+        if spent := [session.cpu for session in self.sessions.values() if session.cpu is not None]:
+            weight["prober_cpu_s"] = round(sum(spent), 3)
+        return {
+            "seconds": round(seconds, 3),
+            "runner_cpu_s": round(clock.cpu() - since[1], 3),
+            **weight,
+        }
+
+    async def _follow(self, scene: Scene) -> None:
+        """Send what goes to a slot to wherever it stands, until cancelled."""
+        sent: dict[str, str] = {}
+        while True:
+            moved = next((slot for slot, url in scene.places.items() if sent.get(slot) != url), None)
+            if moved is None:
+                await scene.changed(TIDY)
+                continue
+            sent[moved] = scene.places[moved]
+            # What is asked from here goes on to whom it went: that is pinned.
+            if (session := self.sessions.get("cluster")) is not None:
+                try:
+                    await session.retarget(moved, sent[moved])
+                except FtrunError as error:
+                    self._warn([f"Requests to {moved} still go to where it was: {error.message}"])
 
     async def _acts(self, stage: Stage, undos: Undos, group: asyncio.TaskGroup) -> Outcome:
         """Run the steps, then stop what they started and undo what they did, in any case."""
         execution = Execution(
             stage, catalogue(), undos, group, self.turn.draw(), delay=self.turn.delay or 0.0
         )
+        since = self.journal.now(), clock.cpu()
         try:
             outcome = await self._steps(stage, execution, group)
+            facts = await self._survey_again(stage)
         finally:
             try:
                 await self._stop(stage)
             finally:
                 self._warn(await undos.unwind())
+        observer = await self._observer(stage.cluster, since)
+        self._say_facts(replace(facts, document={**facts.document, "observer": observer}))
         with suppress(TimeoutError):
             async with asyncio.timeout(LOGS):
                 try:
@@ -283,15 +341,22 @@ class Production:
         self.journal.append(Aborted(scenario=self.number, text=self.aborted))
         timer.reschedule(asyncio.get_running_loop().time())
 
-    async def _probing(self, cluster: Cluster) -> Session:
-        """Give the scenario's prober, started when it is first asked for."""
+    async def _probing(self, cluster: Cluster, origin: str, endpoints: Sequence[Endpoint]) -> Session:
+        """Give the scenario's prober in the cluster, or here, started when it is first asked for."""
         async with self.opening:
-            if self.session is None:
-                self.session = await Session.open(
-                    cluster, self.folder, scenario=self.number, run=self.run, zero=self.journal.zero
+            if origin not in self.sessions:
+                session = await Session.open(
+                    cluster,
+                    self.folder,
+                    scenario=self.number,
+                    run=self.run,
+                    journal=self.journal,
+                    origin=origin,
+                    away=hosts_hit(self.scenario, [each.slot for each in endpoints if each.role == "worker"]),
                 )
-                self.mourning = asyncio.create_task(self._mourn(self.session))
-            return self.session
+                self.sessions[origin] = session
+                self.mourning.append(asyncio.create_task(self._mourn(session)))
+            return self.sessions[origin]
 
     async def _mourn(self, session: Session) -> None:
         """Say when the prober is gone though nobody ended it."""
@@ -311,10 +376,9 @@ class Production:
                 except FtrunError as error:
                     self._warn([f"The probe {name} was not stopped: {error.message}"])
         finally:
-            if self.mourning is not None:
-                self.mourning.cancel()
-            if self.session is not None:
-                await self.session.close()
+            for mourning in self.mourning:
+                mourning.cancel()
+            await asyncio.gather(*(session.close() for session in self.sessions.values()))
 
     def _warn(self, texts: Sequence[str]) -> None:
         for text in texts:

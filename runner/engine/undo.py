@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from runner.clusters.contract import Undo
 from runner.errors import FtrunError
@@ -13,7 +14,10 @@ from runner.journal.journal import Journal
 from runner.language.types import duration
 
 LIMIT = 60.0
-"""Seconds that one undo may take, whatever time the run had."""
+"""Seconds that one undo may take, whatever time the run had, unless it says that it may take longer."""
+
+SPARE = 10.0
+"""Seconds beside what an undo may take by its own word: it ends by itself, and says why."""
 
 Heal = Callable[[], Awaitable[float | None]]
 """Carries out an undo; gives the instant at which it took effect, where that is known."""
@@ -27,6 +31,7 @@ class _Pending:
     says: str
     heal: Heal
     fault: int | None
+    limit: float
     under_way: asyncio.Task[str | None] | None = None
     """Shared by all who want it done: it is done once."""
 
@@ -45,7 +50,9 @@ class Undos:
         Raises CannotRun where the journal cannot be written: then the act must not happen.
         """
         number = sum(isinstance(event, UndoPushed) for event in self._journal.events)
-        self._stack.append(_Pending(number, undo.says or undo.kind, heal, fault))
+        self._stack.append(
+            _Pending(number, undo.says or undo.kind, heal, fault, allowed(undo.arguments, LIMIT))
+        )
         try:
             self._journal.append(
                 UndoPushed(undo=number, act=undo.kind, arguments=undo.arguments, says=undo.says), durable=True
@@ -105,7 +112,7 @@ class Undos:
 
     async def _do(self, pending: _Pending) -> str | None:
         """Carry out one, and note it; give a sentence where it failed. It stays on the stack then."""
-        at, error = await _carried_out(pending.heal)
+        at, error = await _carried_out(pending.heal, pending.limit)
         try:
             self._journal.append(UndoDone(undo=pending.number, error=error))
             if error is not None:
@@ -126,13 +133,18 @@ class Undos:
         return any(isinstance(event, FaultHealed) and event.fault == fault for event in self._journal.events)
 
 
-async def _carried_out(heal: Heal) -> tuple[float | None, str | None]:
+def allowed(arguments: Mapping[str, Any], least: float) -> float:
+    """Give the seconds that an undo may take: `least`, or what its own `timeout` says and a little more."""
+    return max(least, float(arguments.get("timeout") or 0.0) + SPARE)
+
+
+async def _carried_out(heal: Heal, limit: float) -> tuple[float | None, str | None]:
     """Run one undo within its limit; give its instant, if it says it, and what went wrong."""
     try:
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(limit):
             return await heal(), None
     except TimeoutError:
-        return None, f"it took longer than {duration(LIMIT)}."
+        return None, f"it took longer than {duration(limit)}."
     except FtrunError as error:
         return None, error.message
     except Exception as error:

@@ -58,6 +58,8 @@ def opened(plan: Plan, chosen: BaseModel, run: str, folder: Path, secrets: Secre
         endpoints=inventory.endpoints,
         commands=inventory.commands,
         allow=frozenset(inventory.allow),
+        hosts=inventory.hosts,
+        beside=Path(inventory.file).parent,
         secrets=secrets or Secrets(),
     )
     cluster: Cluster = import_module(f"runner.clusters.{inventory.kind}.cluster").open_cluster(

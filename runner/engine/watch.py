@@ -18,7 +18,7 @@ AGAIN = 1.0
 
 
 async def watch(number: int, cluster: Cluster, journal: Journal, scene: Scene) -> None:
-    """Journal every saying of the cluster, until cancelled."""
+    """Journal every saying of the cluster, until cancelled; raises Lost where there is none any more."""
     while True:
         try:
             async for saying in cluster.observe():

@@ -150,10 +150,12 @@ class ProbeStart(Event):
     kind: ClassVar[str] = "probe_start"
     scenario: int
     probe: str
+    origin: str = "cluster"
+    """Where requests come from: `cluster`, or `here`, beside ftrun, by a prober of its own."""
     series: tuple[Mapping[str, Json], ...]
-    """Each: series (`worker-1/new`), endpoint (`worker-1`), role, connection, url, rate, file (relative to
-    the run folder), t0 (seconds), period, timeout, slow_after, blind_after, recover_after (seconds),
-    identity."""
+    """Each: series (`worker-1/new`), endpoint (`worker-1`), role, through, connection, url, rate, file
+    (relative to the run folder), t0 (seconds), period, timeout, slow_after, blind_after, recover_after
+    (seconds), identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,18 @@ class ProbeStop(Event):
     scenario: int
     probe: str
     at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockPing(Event):
+    """A prober that reads another clock was asked for the time: the two clocks are joined by these."""
+
+    kind: ClassVar[str] = "clock_ping"
+    scenario: int
+    asked: float
+    p_ns: int
+    """What it answered, by its own CLOCK_MONOTONIC, in nanoseconds."""
+    heard: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,6 +377,7 @@ KINDS: dict[str, type[Event]] = {
         ProbeStart,
         ProbeSteady,
         ProbeStop,
+        ClockPing,
         FaultIntent,
         FaultInjected,
         FaultConfirmed,

@@ -34,9 +34,10 @@ _URL = re.compile(r"(?<=://)[^/\s:@\"']+:[^/\s@\"']+(?=@)")
 _HEADER = re.compile(
     r"(?i)((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)([\"']?\s*[:=]\s*[\"']?)([^\"'\r\n,}]+)"
 )
-_OPTION = re.compile(rf"(?i)((?<![\w-])--?[\w-]*{_NAME}[\w-]*[= ]\s*)([\"']?)([^\s\"']+)")
-_ASSIGNED = re.compile(rf"(?i)([\w.-]*{_NAME}[\w-]*[\"']?\s*[:=]\s*)([\"']?)([^\s\"',;{{}}\[\]()]+)")
-_QUOTED = re.compile(rf"(?i)([\w.-]*{_NAME}[\w-]*[\"']?\s*[:=]\s*)([\"'])([^\"'\r\n]+)")
+# What stands before the name is not part of it, and the rest is bounded: a long word took its length squared.
+_OPTION = re.compile(rf"(?i)((?<![\w-])--?[\w-]{{0,99}}{_NAME}[\w-]{{0,99}}[= ]\s*)([\"']?)([^\s\"']+)")
+_ASSIGNED = re.compile(rf"(?i)({_NAME}[\w-]{{0,99}}[\"']?\s*[:=]\s*)([\"']?)([^\s\"',;{{}}\[\]()]+)")
+_QUOTED = re.compile(rf"(?i)({_NAME}[\w-]{{0,99}}[\"']?\s*[:=]\s*)([\"'])([^\"'\r\n]+)")
 
 LEAST = 8
 """Characters that a value has at least which is looked for in other texts: a shorter one may be any word."""

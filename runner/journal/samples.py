@@ -218,13 +218,16 @@ class Recordings:
             return None
         return read_since(path, at)
 
-    def stalls(self, scenario: int, at: int) -> tuple[tuple[int, int], ...]:
+    def stalls(self, scenario: int, at: int, origin: str = "cluster") -> tuple[tuple[int, int], ...]:
         """Give the stalls of a scenario's prober that end after `at` (nanoseconds)."""
-        return read_stalls(self._log(scenario), at)
+        return read_stalls(place(self.folder, scenario, origin) / "prober.jsonl", at)
 
-    def _log(self, scenario: int) -> Path:
-        return self.folder / "samples" / str(scenario) / "prober.jsonl"
+    def prober(self, scenario: int, origin: str = "cluster") -> ProberLog:
+        """Give what the prober of a scenario logged; beside that in the cluster there may be one here."""
+        return read_prober_log(place(self.folder, scenario, origin) / "prober.jsonl")
 
-    def prober(self, scenario: int) -> ProberLog:
-        """Give what the prober of a scenario logged."""
-        return read_prober_log(self._log(scenario))
+
+def place(folder: Path, scenario: int, origin: str) -> Path:
+    """Give where the prober of a scenario has its files, in the folder of a run."""
+    samples = folder / "samples" / str(scenario)
+    return samples if origin == "cluster" else samples / origin

@@ -63,6 +63,7 @@ def inventory(
         endpoints=said.endpoints,
         commands={name: command.model_dump(exclude_none=True) for name, command in said.commands.items()},
         allow=said.allow,
+        hosts=said.hosts.model_dump(exclude_none=True) if said.hosts is not None else {},
         vars=variables.static,
         position=text.position(root),
     )

@@ -188,6 +188,11 @@ class ProbeDefaults(Model):
     identity: Literal["body"] | By | None = Field(
         default=None, description="Where an answer says who gave it."
     )
+    from_: Literal["cluster", "here"] = Field(
+        default="cluster",
+        alias="from",
+        description="Where requests come from: where users of the cluster are, or beside ftrun.",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> ProbeDefaults:
@@ -221,7 +226,7 @@ class AbortText(Model):
 
 Capability = Literal[
     "deploy", "observe", "exec", "node", "actor", "process", "redis", "power_off", "freeze", "partition",
-    "drain", "command",
+    "drain", "command", "evict", "host", "operator", "upgrade", "incremental_upgrade",
 ]  # fmt: skip
 """What a cluster may be able to do."""
 
@@ -321,14 +326,48 @@ class CommandText(Model):
     undo: str | None = Field(default=None, min_length=1, description="A line for the shell that heals it.")
 
 
+class PowerText(Model):
+    """Commands that switch a host off and on; HOST in their environment is its name."""
+
+    off: str = Field(min_length=1, description="A line for the shell.")
+    on: str = Field(min_length=1, description="A line for the shell.")
+
+
+class LinkText(Model):
+    """Commands that cut a host off the network and join it again; HOST is its name."""
+
+    cut: str = Field(min_length=1, description="A line for the shell.")
+    join: str = Field(min_length=1, description="A line for the shell.")
+
+
+class HostsText(Model):
+    """What can be done to the machines of a Kubernetes cluster, with `allow: [node-faults]`."""
+
+    power: PowerText | None = None
+    link: LinkText | None = None
+    restore: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Has a node that was deleted register again: a kubelet does not do so by itself.",
+    )
+    network_policy: bool = Field(
+        default=False,
+        description="NetworkPolicies are enforced: without `link`, `partition` cuts a pod off by one.",
+    )
+    timeout: Duration = Field(default=120.0, description="How long such a command may take.")
+
+
 class InventoryText(Model):
     """Where scenarios run."""
 
     cluster: dict[str, Json]
     endpoints: dict[str, Url] = Field(default_factory=dict)
     commands: dict[str, CommandText] = Field(default_factory=dict)
-    allow: tuple[Literal["exec"], ...] = Field(
-        default=(), description="What scenarios may reach beyond the cluster."
+    hosts: HostsText | None = Field(
+        default=None, description="What can be done to the machines of a Kubernetes cluster."
+    )
+    allow: tuple[Literal["exec", "node-faults", "operator-faults", "shared-redis"], ...] = Field(
+        default=(), description="What scenarios may reach beyond the cluster, one word a reach."
     )
     vars: Variables = Field(default_factory=dict)
 

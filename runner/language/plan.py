@@ -160,6 +160,8 @@ class ProbeSpec:
     expect: Expectation
     identity: Identity | None
     position: Position
+    origin: str = "cluster"
+    """Where requests come from: `cluster`, where its users are, or `here`, beside ftrun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,8 @@ class Inventory:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
+    hosts: Mapping[str, Json] = field(default_factory=dict)
+    """Commands that break and heal the machines it stands on."""
     vars: Mapping[str, Json] = field(default_factory=dict)
     position: Position | None = None
 

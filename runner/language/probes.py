@@ -59,6 +59,7 @@ def spec(
         expect=said("expect").settled(),
         identity=Identity("body") if identity == "body" else identity.settled() if identity else None,
         position=position,
+        origin=said("from_"),
     )
 
 

@@ -43,6 +43,10 @@ from aiohttp.http import HttpResponseParser
 Json = Any
 
 MAGIC = b"FTSAMP\x01\n"
+FRAME = struct.Struct("<HI")
+"""The head of a piece of the tape: which file it belongs to, and how long it is."""
+SAID = 0
+"""The file of the tape that holds the events."""
 HEADER_BYTES = 4096
 RECORD = struct.Struct("<IIIHHHBB")
 RECORD_FIELDS = [
@@ -94,15 +98,19 @@ clock = time.monotonic_ns
 
 
 def main() -> None:
-    """Serve commands from standard input until told to end; samples go to the directory named."""
+    """Serve commands from standard input until told to end.
+
+    Samples go to the directory named, events to standard output; with `-` all of it goes there, as a tape.
+    """
     if len(sys.argv) != 2:
-        sys.exit("usage: python prober.py DIRECTORY")
+        sys.exit("usage: python prober.py DIRECTORY | -")
     # Ctrl-C at a terminal reaches every process of the group; when to stop is the runner's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     loop, uvloop_version = new_loop()
-    prober = Prober(sys.argv[1], loop, uvloop_version)
+    output = Tape() if sys.argv[1] == "-" else Folder(sys.argv[1])
+    prober = Prober(output, loop, uvloop_version)
     gc.collect()
     gc.freeze()
     try:
@@ -767,9 +775,9 @@ class Series:
         """First due, last due, number of the requests that the cap held back and no line tells of yet."""
         self.buffer = bytearray()
         self.complained = False
-        self.fd = self._create_file()
+        self.file = prober.output.create(spec["file"], self._header())
 
-    def _create_file(self) -> int:
+    def _header(self) -> bytes:
         spec = self.spec
         expect = dict(spec["expect"])
         if expect.get("body"):
@@ -797,15 +805,7 @@ class Series:
         room = HEADER_BYTES - len(MAGIC) - 1
         if len(text) > room:
             raise ValueError("the header of series {!r} does not fit into {} bytes".format(self.name, room))
-        path = os.path.join(self.prober.directory, spec["file"])
-        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            os.write(fd, MAGIC + text.ljust(room) + b"\n")
-            os.rename(path + ".new", path)
-        except OSError:
-            os.close(fd)
-            raise
-        return fd
+        return MAGIC + text.ljust(room) + b"\n"
 
     def due(self, n: int) -> int:
         """Give the instant at which request n is due."""
@@ -926,11 +926,11 @@ class Series:
         if not self.buffer:
             return
         try:
-            del self.buffer[: os.write(self.fd, self.buffer)]
+            del self.buffer[: self.file.write(self.buffer)]
         except OSError as error:
             if not self.complained:
                 self.complained = True
-                sys.stderr.write("{}: {}\n".format(self.spec["file"], error))
+                complain(self.spec["file"], error)
 
     def retarget(self, url: str) -> None:
         """Ask another address from now on."""
@@ -950,18 +950,124 @@ class Series:
             connection.close()
         self.tell_capped()
         self.flush()
-        os.close(self.fd)
+        self.file.close()
 
 
-# prober.jsonl
+# What it writes
+
+
+class File:
+    """A file of the directory."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: Union[bytes, bytearray]) -> int:
+        """Write; give how much of it was taken. Raises OSError."""
+        return os.write(self._fd, data)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+
+def complain(file: str, error: OSError) -> None:
+    """Say what could not be written; where that is what holds standard error too, nobody is told."""
+    try:
+        os.write(2, "{}: {}\n".format(file, error).encode())
+    except OSError:
+        pass
+
+
+class Folder:
+    """Files in a directory, and events on standard output."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def create(self, name: str, head: bytes) -> File:
+        """Begin a sample file: it is there once its header is whole."""
+        path = os.path.join(self._path, name)
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, head)
+            os.rename(path + ".new", path)
+        except OSError:
+            os.close(fd)
+            raise
+        return File(fd)
+
+    def begin(self, name: str) -> File:
+        """Begin a log; raises OSError where there is one already."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        return File(os.open(os.path.join(self._path, name), flags, 0o644))
+
+    def say(self, line: bytes) -> None:
+        """Write an event; nobody may be reading any more."""
+        try:
+            os.write(1, line)
+        except OSError:
+            pass
+
+
+class Piece:
+    """A file on the tape."""
+
+    def __init__(self, tape: Tape, number: int) -> None:
+        self._tape = tape
+        self._number = number
+
+    def write(self, data: Union[bytes, bytearray]) -> int:
+        """Write all of it."""
+        self._tape.put(self._number, data)
+        return len(data)
+
+    def close(self) -> None:
+        """Do nothing: a tape has one end."""
+
+
+class Tape:
+    """All files and events in one stream, in the order in which they are written, on standard output.
+
+    Whoever reads it may stop anywhere and go on from there later. A piece is FRAME and bytes of one file;
+    file 0 are the events, and an event `file` tells the name of a number before its first piece.
+    """
+
+    def __init__(self) -> None:
+        self._files = SAID
+        self._buffer = bytearray()
+
+    def create(self, name: str, head: bytes) -> Piece:
+        """Begin a sample file."""
+        file = self.begin(name)
+        file.write(head)
+        return file
+
+    def begin(self, name: str) -> Piece:
+        """Begin a file."""
+        self._files += 1
+        line = json.dumps({"event": "file", "number": self._files, "name": name})
+        self.say(line.encode() + b"\n")
+        return Piece(self, self._files)
+
+    def say(self, line: bytes) -> None:
+        """Write an event."""
+        self.put(SAID, line)
+
+    def put(self, number: int, data: Union[bytes, bytearray]) -> None:
+        """Add a piece; what a full disk does not take is kept, and goes before the next one."""
+        self._buffer += FRAME.pack(number, len(data)) + data
+        try:
+            del self._buffer[: os.write(1, self._buffer)]
+        except OSError as error:
+            complain("the tape", error)
 
 
 class Log:
     """prober.jsonl: what explains the records, written at once, before the records that need it."""
 
-    def __init__(self, directory: str) -> None:
-        path = os.path.join(directory, "prober.jsonl")
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    def __init__(self, output: Union[Folder, Tape]) -> None:
+        self._file = output.begin("prober.jsonl")
         self._tables: Dict[str, Dict[str, int]] = {"who": {"": 0}, "detail": {"": 0}}
         self._buffer = bytearray()
 
@@ -969,9 +1075,9 @@ class Log:
         """Add a line; what a full disk does not take of it is kept, and goes before the next one."""
         self._buffer += json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n"
         try:
-            del self._buffer[: os.write(self._fd, self._buffer)]
+            del self._buffer[: self._file.write(self._buffer)]
         except OSError as error:
-            sys.stderr.write("prober.jsonl: {}\n".format(error))
+            complain("prober.jsonl", error)
 
     def index(self, table: str, text: str) -> int:
         """Give the index of a text in a table; the last one, 65535, stands for all that found no room."""
@@ -989,7 +1095,7 @@ class Log:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        self._file.close()
 
 
 # The process
@@ -999,11 +1105,11 @@ class Prober:
     """Runs every series of one process, obeys commands, watches its own clock."""
 
     def __init__(
-        self, directory: str, loop: asyncio.AbstractEventLoop, uvloop_version: Optional[str]
+        self, output: Union[Folder, Tape], loop: asyncio.AbstractEventLoop, uvloop_version: Optional[str]
     ) -> None:
-        self.directory = directory
+        self.output = output
         self.loop = loop
-        self.log = Log(directory)
+        self.log = Log(output)
         self.boot_id = boot_id()
         self.time_namespace = time_namespace()
         try:
@@ -1026,6 +1132,8 @@ class Prober:
         """When `held` was read."""
         self.ticked = 0
         self.commands = b""
+        self.heard = 0
+        """The last of the numbered commands: who is not sure that one arrived sends it again."""
         self.alarm = Alarm(loop, self._wake)
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         facts = {
@@ -1111,8 +1219,9 @@ class Prober:
             if not any(series.in_flight for series in self.probes[probe]):
                 self._stopped(probe)
         if self.leaving and not self.probes:
-            self.log.write("bye", at_ns=clock(), why=self.leaving)
-            self.say("bye", why=self.leaving)
+            spent = time.process_time_ns()
+            self.log.write("bye", at_ns=clock(), why=self.leaving, cpu_ns=spent)
+            self.say("bye", why=self.leaving, cpu_ns=spent)
             self.loop.stop()
 
     # Commands
@@ -1138,6 +1247,12 @@ class Prober:
         try:
             command = json.loads(line)
             name = command["command"]
+            number = command.get("number")
+            if number is not None:
+                if number <= self.heard:
+                    return
+                self.heard = number
+                self.say("heard", number=number)
             if name == "ping":
                 self._ping(command["id"])
             elif name == "start":
@@ -1226,11 +1341,8 @@ class Prober:
         self._tick(clock())
 
     def say(self, event: str, **fields: Json) -> None:
-        """Write an event to standard output; nobody may be reading any more."""
-        try:
-            os.write(1, json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n")
-        except OSError:
-            pass
+        """Write an event."""
+        self.output.say(json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -7,52 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from runner import clock
+from runner.clusters import here
 from runner.clusters.contract import Cluster, Endpoint, Prober, redacted, whole
 from runner.errors import CannotRun, ClusterError, Unreachable
+from runner.journal.events import ClockPing
+from runner.journal.journal import Journal
+from runner.journal.samples import place
 from runner.language.plan import ProbeSpec
+from runner.timeline.clocks import Axis, Ping
 
 PROGRAM = Path(__file__).with_name("prober.py")
 PING_EVERY = 1.0
+PINGS = 60
+"""So many of the last pings are enough to know the prober's clock now."""
 START_LIMIT = 30.0
 """Seconds that a prober may take until it stands ready, and for an answer that waits for no deadline."""
-DRIFT = Fraction(1, 1000)
-"""How fast two clocks may drift apart."""
-
 ANSWERS = {"started": "start", "stopped": "stop", "retargeted": "retarget"}
 """Which command each event answers."""
 
 Json = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """A question about the prober's clock: asked at r1, answered p, heard at r2; nanoseconds each."""
-
-    r1: int
-    p: int
-    r2: int
-
-
-def offset(pings: Iterable[Ping], at: int) -> tuple[int, int] | None:
-    """Give the bounds of (runner's clock - prober's clock) at `at` (the prober's), in nanoseconds.
-
-    None where the pings contradict each other, or there is none: then nothing is known.
-    """
-    bounds = [
-        (ping.r1 - ping.p - abs(at - ping.p) * DRIFT, ping.r2 - ping.p + abs(at - ping.p) * DRIFT)
-        for ping in pings
-    ]
-    if not bounds:
-        return None
-    low, high = max(low for low, _ in bounds), min(high for _, high in bounds)
-    return None if low > high else (int(low // 1), int(-(-high // 1)))
 
 
 def selected(spec: ProbeSpec, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
@@ -77,12 +56,15 @@ def selected(spec: ProbeSpec, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
 class Session:
     """The prober of one scenario. Made by `open`, ended by `close`, which may be called at any time."""
 
-    def __init__(self, prober: Prober, folder: Path, samples: Path, *, run: str, zero: float) -> None:
+    def __init__(
+        self, prober: Prober, folder: Path, samples: Path, *, run: str, scenario: int, journal: Journal
+    ) -> None:
         self._prober = prober
         self._folder = folder
         self._samples = samples
         self._run = run
-        self._zero = zero
+        self._scenario = scenario
+        self._journal = journal
         self._ready: asyncio.Future[Mapping[str, Json]] = asyncio.get_running_loop().create_future()
         self._awaited: dict[tuple[Json, ...], asyncio.Future[Mapping[str, Json]]] = {}
         """By command, probe and series."""
@@ -93,36 +75,56 @@ class Session:
         self._asked: dict[int, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._same_clock = True
+        self._pinged = asyncio.Event()
         self._closed = False
         self.pings: list[Ping] = []
         self.lost = asyncio.Event()
         """Set when the prober is gone though nobody ended it: every series is blind from there on."""
         self.why_lost = ""
+        self.cpu: float | None = None
+        """Seconds of processors that it has taken, as it said when it ended."""
 
     @classmethod
-    async def open(cls, cluster: Cluster, folder: Path, *, scenario: int, run: str, zero: float) -> Session:
-        """Start a prober through the cluster; its files go to `samples/<scenario>` of the run folder.
+    async def open(
+        cls,
+        cluster: Cluster,
+        folder: Path,
+        *,
+        scenario: int,
+        run: str,
+        journal: Journal,
+        origin: str = "cluster",
+        away: Collection[str] = (),
+    ) -> Session:
+        """Start a prober in the cluster, or here; its files go to `samples/<scenario>` of the run folder.
 
-        `zero` is CLOCK_MONOTONIC, in seconds, at the run's zero. Raises CannotRun where none stands ready.
+        Pings of one that reads another clock are journalled. Raises CannotRun where none stands ready.
         """
-        samples = folder / "samples" / str(scenario)
+        samples = place(folder, scenario, origin)
         samples.mkdir(parents=True, exist_ok=True)
-        session = cls(await cluster.prober(PROGRAM, samples), folder, samples, run=run, zero=zero)
+        if origin == "here":
+            prober = await here.prober(PROGRAM, samples, samples / "prober.log")
+        else:
+            prober = await cluster.prober(PROGRAM, samples, away)
+        session = cls(prober, folder, samples, run=run, scenario=scenario, journal=journal)
         session._tasks.append(asyncio.create_task(session._listen()))
         try:
             async with asyncio.timeout(START_LIMIT):
                 ready = await session._ready
+                session._same_clock = (ready["boot_id"], ready["time_namespace"]) == (
+                    clock.boot_id(),
+                    clock.time_namespace(),
+                )
+                session._tasks.append(asyncio.create_task(session._ping()))
+                if not session._same_clock:
+                    # Nothing it stamps can be told before.
+                    await session._pinged.wait()
         except TimeoutError as error:
             await session.close()
             raise CannotRun(f"The prober did not stand ready within {START_LIMIT:.0f} s.") from error
         except BaseException:
             await session.close()
             raise
-        session._same_clock = (ready["boot_id"], ready["time_namespace"]) == (
-            clock.boot_id(),
-            clock.time_namespace(),
-        )
-        session._tasks.append(asyncio.create_task(session._ping()))
         return session
 
     async def start(
@@ -155,6 +157,7 @@ class Session:
                 "endpoint": endpoint.slot,
                 "role": endpoint.role,
                 "simulated": endpoint.simulated,
+                "through": endpoint.through,
                 "connection": made["connection"],
                 "url": made["url_shown"],
                 "rate": spec.rate,
@@ -253,14 +256,9 @@ class Session:
 
     def _seconds(self, at: int) -> float:
         """Give an instant of the prober's clock in seconds since the run's zero."""
-        if not self._same_clock:
-            bounds = offset(self.pings, at)
-            if bounds is None:
-                raise ClusterError(
-                    "The prober's clock cannot be joined with this machine's: its pings disagree."
-                )
-            at += sum(bounds) // 2
-        return at / 1e9 - self._zero
+        if self._same_clock:
+            return at / 1e9 - self._journal.zero
+        return Axis(round(self._journal.zero * 1e9), self.pings[-PINGS:]).seconds(at)
 
     async def _ask(self, command: Mapping[str, Json], *, limit: float = START_LIMIT) -> Mapping[str, Json]:
         """Send a command; give its answer, raise what the prober could not do."""
@@ -284,6 +282,8 @@ class Session:
             async for said in self._prober.events():
                 if said["event"] == "bye":
                     why = str(said.get("why", why))
+                    if "cpu_ns" in said:
+                        self.cpu = said["cpu_ns"] / 1e9
                 else:
                     self._hear(said)
         except Exception as error:
@@ -301,7 +301,7 @@ class Session:
         if event == "pong":
             r1 = self._asked.pop(said["id"], None)
             if r1 is not None:
-                self.pings.append(Ping(r1, int(said["p_ns"]), clock.monotonic_ns()))
+                self._pong(Ping(r1, int(said["p_ns"]), clock.monotonic_ns()))
             return
         if event == "ready":
             self._ready.set_result(said)
@@ -313,6 +313,13 @@ class Session:
             waiting.set_exception(ClusterError(f"The prober could not do it: {said['message']}."))
         else:
             waiting.set_result(said)
+
+    def _pong(self, ping: Ping) -> None:
+        self.pings.append(ping)
+        self._pinged.set()
+        if not self._same_clock:
+            asked, heard = (at / 1e9 - self._journal.zero for at in (ping.r1, ping.r2))
+            self._journal.append(ClockPing(scenario=self._scenario, asked=asked, p_ns=ping.p, heard=heard))
 
     async def _ping(self) -> None:
         number = 0

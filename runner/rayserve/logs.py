@@ -1,10 +1,11 @@
-"""What the lines of Ray's logs mean: a line of the Serve controller, the GCS or a raylet to an event. Pure.
+"""What the lines of logs mean: of the Serve controller, the GCS, a raylet, KubeRay's operator. Pure.
 
 A line that is not known here means nothing: it is dropped, never guessed at. docs/logs.md lists the events.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "gcs": ("gcs_server*.out",),
     "raylet": ("raylet*.out",),
 }
-"""Where each source logs, below the `logs` of a session; a new start writes a new file."""
+"""Where each source of Ray logs, below the `logs` of a session; a new start writes a new file."""
+
+OPERATOR = "operator"
+"""KubeRay's operator, which logs to its container's output."""
 
 SHORT = 300
 """Characters of a message that are passed on."""
 
-REPEATED = frozenset({"gcs_lost"})
+REPEATED = frozenset({"gcs_lost", "reconcile_failed"})
 """Events that are said every other second for as long as they last: once is enough."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -31,6 +35,13 @@ _PYTHON = re.compile(r"(?P<level>[A-Z]+) (?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\
 _CPP = re.compile(
     r"\[(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<level>[A-Z]) (?P<pid>\d+) \d+\] \(\w+\) [\w.]+:\d+: "
 )
+
+
+_FRAME = frozenset({"level", "ts", "logger", "msg", "reconcileID", "stacktrace", "caller"})
+"""Keys of a structured line that say nothing of what it is about."""
+
+_KINDS = ("RayService", "RayCluster", "RayJob", "RayCronJob")
+"""Keys that name the object which a line is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +64,49 @@ class Meaning:
 def read(source: str, text: str) -> Line | None:
     """Take a line apart, without its colours; None for one that continues the message before it."""
     text = _COLOUR.sub("", text) if "\x1b" in text else text
+    if source == OPERATOR:
+        return _structured(text)
     head = (_PYTHON if source == "controller" else _CPP).match(text)
     return Line(head["at"], head["pid"], text[head.end() :].rstrip()) if head else None
 
 
+def _structured(text: str) -> Line:
+    """Take a line of JSON apart: what it says, then what it is about. Another line is all message."""
+    said = _object(text)
+    if said is None:
+        return Line("", "", text.rstrip())
+    words = [str(said.get("msg"))]
+    for name, value in said.items():
+        if name not in _FRAME:
+            about = value.get("name") if name in _KINDS and isinstance(value, dict) else value
+            words.append(f"{name}={about if isinstance(about, str) else json.dumps(about)}")
+    return Line(str(said.get("ts")), "", " ".join(" ".join(words).split()))
+
+
+def concerns(text: str, namespace: str, rayservice: str) -> bool:
+    """Whether a line of the operator may be about a RayService: it is about no object, or one of its."""
+    said = _object(text) or {}
+    for kind in _KINDS:
+        about = said.get(kind)
+        if isinstance(about, dict):
+            name = str(about.get("name"))
+            mine = name == rayservice or name.startswith(f"{rayservice}-")
+            return mine and about.get("namespace") == namespace
+    return True
+
+
+def _object(text: str) -> dict[str, Json] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
 def wall(stamp: str) -> float:
-    """Give the seconds since the epoch of a line's time, which is local."""
+    """Give the seconds since the epoch of a line's time, which is local unless it names its zone."""
     return datetime.fromisoformat(stamp).timestamp()
 
 
@@ -115,6 +163,7 @@ _WORDS = {
     },
     "address": r"(?P<address>\S+)",
     "says": r"(?P<says>.*?)",
+    "cluster": r"(?P<cluster>\S+)",
 }
 """What `<...>` stands for in the tables below."""
 
@@ -204,6 +253,15 @@ _KNOWN: Mapping[str, tuple[tuple[str, re.Pattern[str]], ...]] = {
     exiting              Raylet graceful shutdown triggered, reason = <rest>
     exiting              Failed to connect to GCS within
     exiting              (?:[Rr]aylet )?[Rr]eceived SIG
+    """),
+    OPERATOR: _table(r"""
+    operator_starting    starting manager$
+    leading              successfully acquired lease
+    cluster_named        createRayClusterInstance .*clusterName=<cluster>
+    resubmitted          updateServeDeployment .*message=Cached Serve config .*rayClusterName=<cluster>
+    switching            Reconciling K8s services to point to the pending Ray cluster
+    promoted             Promoting pending cluster to active\..*newCluster=<cluster>
+    reconcile_failed     Reconciler error (?!.*the object has been modified).*?error=(?:.*? err: )?<rest>
     """),
 }
 """Of the patterns that match, the first counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -90,6 +90,8 @@ _SUBJECTS = ("probe", "state", "ray_state", "recovery", "that")
 class Case(Matching):
     """One thing that has to hold."""
 
+    MATCHERS: ClassVar[tuple[str, ...]] = (*Matching.MATCHERS, "unchanged")
+
     name: str | None = Field(default=None, description="The case's name; histories join on it.")
     probe: ProbeName | None = Field(default=None, description="The probe it looks at, all its series.")
     endpoint: EndpointName | None = Field(
@@ -111,7 +113,12 @@ class Case(Matching):
     identities: Limit | None = Field(
         default=None, description="How many different ones answered, by the probe's `identity`."
     )
-    during: During | None = None
+    during: During | None = Field(
+        default=None, description="With `probe` or `state`: only that part of the run, and all of it."
+    )
+    unchanged: FaultName | None = Field(
+        default=None, description="A fault: a path of `state` finds what it found before it."
+    )
     same_identities: FaultName | None = Field(
         default=None, description="A fault: who answered until its recovery answered before it, too."
     )
@@ -132,13 +139,15 @@ class Case(Matching):
         limits = [name for name in (*_LIMITS, "count", "same_identities") if getattr(self, name) is not None]
         if self.probe is None:
             stray = [name for name in limits if name != "count"]
-            stray += [
-                name for name in ("endpoint", "connection", "during") if getattr(self, name) is not None
-            ]
+            stray += [name for name in ("endpoint", "connection") if getattr(self, name) is not None]
+            if self.during is not None and self.state is None:
+                stray.append("during")
             if stray:
                 raise mistake("case", f"`{stray[0]}` says something of a probe; name it with `probe`.")
             if self.path is None and self.matchers:
                 raise mistake("case", f"`{self.matchers[0]}` goes with `state` or `ray_state`.")
+            if self.unchanged is not None and self.state is None:
+                raise mistake("case", "`unchanged` goes with `state`: what Ray said before is not known.")
             return self
         if not limits:
             raise mistake(
@@ -277,6 +286,8 @@ def _resolved(
         }
     if case.same_identities is not None:
         resolved["same_identities"] = numbered(case.same_identities)
+    if case.unchanged is not None:
+        resolved["unchanged"] = numbered(case.unchanged)
     if case.latency is not None:
         resolved["latency"] = case.latency.model_dump(mode="json")
     if case.that is not None:
@@ -322,10 +333,7 @@ async def _ended(since: float, stage: Stage) -> None:
     patience = max((float(series["timeout"]) for probe in started for series in probe.series), default=0.0)
     while stage.journal.now() < since + patience + 1.0:
         now = stage.journal.now()
-        if all(
-            each.until >= since
-            for each in live.streaks(recordings, started, zero=stage.journal.zero, now=now)
-        ):
+        if all(each.until >= since for each in live.streaks(recordings, started, axis=stage.axis, now=now)):
             return
         await stage.scene.changed(TICK)
 

@@ -38,6 +38,7 @@ MODULES: Mapping[str, str] = {
     "partition": "runner.faults.partition",
     "freeze": "runner.faults.freeze",
     "drain": "runner.faults.drain",
+    "upgrade": "runner.faults.upgrade",
 }
 """Where each kind stands; it is imported when a file names it."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runner.journal.events import ProbeStart
     from runner.journal.samples import Recordings
+    from runner.timeline.clocks import Axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Streak:
     until: float
     recover_after: float
     lasting: float = 0.0
+    lost: bool = False
+    """Its prober's clock and the run's cannot be joined, so that nothing is known of now."""
 
     @property
     def length(self) -> float:
@@ -35,18 +38,18 @@ def streaks(
     recordings: Recordings,
     probes: Iterable[ProbeStart],
     *,
-    zero: float,
+    axis: Axis,
     now: float,
     at_least: float | None = None,
 ) -> list[Streak]:
     """Give the good streak that every series of these probes is in. A request in flight ends what is known.
 
-    `zero` is absolute, `now` relative to it, both in seconds of the prober's clock. Samples are read as far
-    back as it takes to know a streak of `at_least` seconds (default: each its own `recover_after`); a longer
-    one may be told shorter than it is.
+    `now` is in seconds since the run's zero, and `axis` tells how the clock in the cluster stands to that;
+    a streak is as long as it is at least. Samples are read as far back as it takes to know one of `at_least`
+    seconds (default: each its own `recover_after`); a longer one may be told shorter than it is.
     """
     return [
-        _streak(recordings, probe, series, zero=zero, now=now, at_least=at_least)
+        _streak(recordings, probe, series, axis=axis.of(probe.origin), now=now, at_least=at_least)
         for probe in probes
         for series in probe.series
     ]
@@ -57,14 +60,13 @@ def _streak(
     probe: ProbeStart,
     series: Mapping[str, Any],
     *,
-    zero: float,
+    axis: Axis,
     now: float,
     at_least: float | None,
 ) -> Streak:
     from runner.journal.samples import WRITTEN
     from runner.timeline import live
 
-    base = round(zero * 1e9)
     name = str(series["series"])
     if not name.startswith(f"{probe.probe}/"):  # a probe is often called as what it asks
         name = f"{probe.probe}/{name}"
@@ -73,24 +75,35 @@ def _streak(
     # Series are compared with each other: what is known of them may end this much apart.
     enough += float(series["slow_after"]) + WRITTEN / 1e9
     back = max(enough, float(series["timeout"])) + 1.0
+    there = axis.instants(now)
+    if there is None:
+        return Streak(name, None, now, recover_after, now - began(series), lost=True)
+    # At the earliest it is that late there; both ends of a streak are as uncertain as their places.
+    present, slack = there[0], (there[1] - there[0]) / 1e9
+    enough += slack
     while True:
-        at = base + round((now - back) * 1e9)
-        whole = now - back < began(series)
+        at = present - round(back * 1e9)
+        whole = now - back - slack < began(series)
         samples = recordings.since(series["file"], at)
         if samples is None or (whole and not len(samples.n)):
             return Streak(name, None, now, recover_after, now - began(series))
-        stalls = recordings.stalls(probe.scenario, at)
-        known = live.streak(samples, stalls, now=base + round(now * 1e9))
+        stalls = recordings.stalls(probe.scenario, at, probe.origin)
+        known = live.streak(samples, stalls, now=present)
         reaches = back > float(series["timeout"]) + WRITTEN / 1e9 + sum(b - a for a, b in stalls) / 1e9
         if whole or (reaches and (not known.cut or known.seconds >= enough)):
             return Streak(
                 name,
-                None if known.since is None else (known.since - base) / 1e9,
-                (known.until - base) / 1e9,
+                None if known.since is None else _places(axis, known.since)[1],
+                _places(axis, known.until)[0],
                 recover_after,
-                now - (known.good - base) / 1e9,
+                now - axis.seconds(known.good),
             )
         back *= 4
+
+
+def _places(axis: Axis, at: int) -> tuple[float, float]:
+    """Give the places between which an instant lies; where nothing is known of then, its best one twice."""
+    return axis.places(at) or (axis.seconds(at),) * 2
 
 
 def began(series: Mapping[str, Any]) -> float:
@@ -106,6 +119,8 @@ def not_good(found: Iterable[Streak], *, at_least: float | None = None) -> str |
     down = [each for each in short if each.since is None]
     worst = max(down, key=lambda each: each.lasting) if down else min(short, key=lambda each: each.length)
     more = f", and {len(short) - 1} more series" if len(short) > 1 else ""
+    if worst.lost:
+        return f"the clock of probe {worst.series} cannot be joined with the run's: its pings disagree{more}"
     if worst.since is None:
         return f"probe {worst.series} has had no good answer for {worst.lasting:.1f} s{more}"
     return f"probe {worst.series} has been good for {worst.length:.1f} s only{more}"

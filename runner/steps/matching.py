@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,8 @@ class Matching(Model):
     all: Any = Field(default=None, description="There is a match, and every match is this.")
     any: Any = Field(default=None, description="Some match is this.")
 
+    MATCHERS: ClassVar[tuple[str, ...]] = ("equals", "count", "all", "any")
+
     @property
     def path(self) -> str | None:
         """The path, whichever document it reads."""
@@ -57,8 +59,8 @@ class Matching(Model):
 
     @property
     def matchers(self) -> tuple[str, ...]:
-        """Which of equals, count, all, any are given (null is a value like any other)."""
-        return tuple(name for name in ("equals", "count", "all", "any") if name in self.model_fields_set)
+        """Which of them are given (null is a value like any other)."""
+        return tuple(name for name in self.MATCHERS if name in self.model_fields_set)
 
     @model_validator(mode="after")
     def _one_matcher(self) -> Matching:
@@ -67,7 +69,7 @@ class Matching(Model):
         if self.path is not None and len(self.matchers) != 1:
             raise mistake(
                 "matcher",
-                f"A path needs exactly one of equals, count, all, any; given: {listed(self.matchers)}.",
+                f"A path needs exactly one of {', '.join(self.MATCHERS)}; given: {listed(self.matchers)}.",
             )
         return self
 

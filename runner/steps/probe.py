@@ -85,11 +85,12 @@ async def _start(name: str, stage: Stage) -> None:
     if name not in stage.scenario.probes:
         raise FtrunError(f'The scenario declares no probe "{name}".')
     spec = stage.scenario.probes[name]
-    session = await stage.probing()
-    series = await session.start(
-        spec, selected(spec, stage.facts.endpoints), secrets=stage.journal.secrets.forms
-    )
-    stage.journal.append(ProbeStart(scenario=stage.number, probe=name, series=series))
+    session = await stage.probing(spec.origin)
+    endpoints = selected(spec, stage.endpoints())
+    if spec.origin == "here":
+        endpoints = [await stage.cluster.reach(each) for each in endpoints]
+    series = await session.start(spec, endpoints, secrets=stage.journal.secrets.forms)
+    stage.journal.append(ProbeStart(scenario=stage.number, probe=name, origin=spec.origin, series=series))
 
 
 async def stop(name: str, stage: Stage) -> None:
@@ -98,7 +99,7 @@ async def stop(name: str, stage: Stage) -> None:
 
     if name not in stage.scene.probes:
         raise FtrunError(f'The probe "{name}" does not run.')
-    session = await stage.probing()
+    session = await stage.probing(stage.scene.probes[name].origin)
     at = await session.stop(name)
     stage.journal.append(ProbeStop(scenario=stage.number, probe=name, at=at))
 
@@ -116,7 +117,7 @@ async def _steady(names: tuple[str, ...], steady: float, timeout: float, stage: 
         nonlocal at
         started = [stage.scene.probes[name] for name in names]
         now = stage.journal.now()
-        found = live.streaks(recordings, started, zero=stage.journal.zero, now=now, at_least=steady)
+        found = live.streaks(recordings, started, axis=stage.axis, now=now, at_least=steady)
         at = min((each.until for each in found), default=stage.journal.now())
         # All of them together: the youngest streak counts up to what is known of every series.
         since = max((each.since for each in found if each.since is not None), default=at)

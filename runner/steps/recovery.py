@@ -95,6 +95,8 @@ def remains(document: Document, before: Document, hits: Iterable[Mapping[str, Js
     """
     nodes = {row["slot"]: row["id"] for row in before.get("nodes", ()) if not row["dead"]}
     for hit in hits:
+        if hit.get("exchanged") is not None and (said := _exchanged(document, hit["exchanged"])):
+            return said
         actor, pid = hit.get("actor_id"), hit.get("pid")
         node = nodes.get(hit["slot"]) if hit["role"] in ("head", "worker") else None
         for what, row in _alive(document):
@@ -107,6 +109,26 @@ def remains(document: Document, before: Document, hits: Iterable[Mapping[str, Js
             if stale:
                 return f"{hit.get('slot') or what} that was killed is still listed ({what})"
     return None
+
+
+def _exchanged(document: Document, cluster: str) -> str | None:
+    """Say that a cluster that another one was to take the place of still serves, or is still there.
+
+    With it go connections that were kept open to it: until then its exchange has not ended.
+    """
+    rows = document.get("clusters")
+    if rows is None:
+        return "nobody could say which RayClusters there are"
+    there = next((row for row in rows if row["name"] == cluster), None)
+    if there is None:
+        return None if any(row["serves"] for row in rows) else "no RayCluster serves"
+    return f"the RayCluster {cluster} " + ("still serves" if there["serves"] else "is still there")
+
+
+def exchanging(document: Document, hits: Iterable[Mapping[str, Json]]) -> bool:
+    """Whether a cluster that is exchanged is known to be there still; what Ray lists of the dead is stale."""
+    there = {row["name"] for row in document.get("clusters") or ()}
+    return any(hit.get("exchanged") in there for hit in hits)
 
 
 def _alive(document: Document) -> Iterator[tuple[str, Mapping[str, Json]]]:
@@ -140,6 +162,8 @@ def unsettled(
 
 def processes(document: Document, before: Document) -> str | None:
     """Say which machine that was up before is not up, is cut off, or has frozen processes."""
+    if before.get("processes") and (said := unknown(document, "processes")):
+        return said
     now = {row["slot"]: row for row in document.get("processes", ())}
     for row in before.get("processes", ()):
         there = now.get(row["slot"], {})
@@ -149,6 +173,15 @@ def processes(document: Document, before: Document) -> str | None:
             return f"{row['slot']} is cut off"
         if there.get("frozen") and not row.get("frozen"):
             return f"{row['slot']} has frozen processes"
+    return None
+
+
+def readiness(document: Document, before: Document) -> str | None:
+    """Say which machine that Kubernetes called Ready before is not Ready: the service passes it over."""
+    now = {row["slot"]: row for row in document.get("processes", ())}
+    for row in before.get("processes", ()):
+        if row.get("ready") and now.get(row["slot"], {}).get("ready") is False:
+            return f"{row['slot']} is not Ready"
     return None
 
 
@@ -172,4 +205,5 @@ def missing(document: Document, before: Document) -> str | None:
         )
         or (replicas(document) if "replicas" in known and "deployments" in known else None)
         or members(document, expected)
+        or readiness(document, before)
     )

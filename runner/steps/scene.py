@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.journal.events import (
+    ClockPing,
     ClusterEvent,
     Event,
     FaultConfirmed,
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 Json = Any
 Document = Mapping[str, Json]
+
+PINGS = 60
+"""So many of the last pings are enough to know another clock now."""
 
 
 def _signal() -> asyncio.Event:
@@ -72,12 +77,16 @@ class Scene:
     """Those that run."""
     steady: dict[str, float] = field(default_factory=dict)
     happenings: list[ClusterEvent] = field(default_factory=list)
+    pings: deque[ClockPing] = field(default_factory=lambda: deque(maxlen=PINGS))
+    """The last ones; none where the prober reads this machine's clock."""
     applications: tuple[Application, ...] = ()
     """What Serve was last told to have."""
     deployed: float = 0.0
     """When that was."""
     floor: float = 0.0
     """Only observations asked from here on count: the last fault, its healing, or the last deployment."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Where the endpoint of a slot stands now, as far as that was said: it may move."""
     withheld: str = ""
     """Why no fault may be injected any more; empty as long as they may."""
     _known: dict[str, tuple[Document | None, float]] = field(default_factory=dict)
@@ -92,8 +101,12 @@ class Scene:
                 if event.document is not None:
                     self.document = event.document
                 self._learn(event)
+            case ClockPing():
+                self.pings.append(event)
             case ClusterEvent():
                 self.happenings.append(event)
+                if event.data.get("event") == "moved":
+                    self.places[event.slot] = event.data["url"]
             case ProbeStart():
                 self.probes[event.probe] = event
             case ProbeSteady():

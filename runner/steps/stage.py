@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     import asyncio
     from pathlib import Path
 
-    from runner.clusters.contract import Cluster, Facts
+    from runner.clusters.contract import Cluster, Endpoint, Facts
     from runner.journal.journal import Journal
     from runner.language.plan import Inventory, Scenario, Step
     from runner.probes.session import Session
     from runner.steps.scene import Scene
+    from runner.timeline.clocks import Axis
 
 Json = Any
 Check = Callable[[], Awaitable[str | None]]
@@ -41,8 +42,8 @@ class Stage:
     folder: Path
     """The run folder."""
     scene: Scene
-    probing: Callable[[], Awaitable[Session]]
-    """Gives the scenario's prober, started when it is first asked for."""
+    probing: Callable[[str], Awaitable[Session]]
+    """Gives the scenario's prober in the `cluster`, or `here`, started when it is first asked for."""
     heal: Callable[[int], Awaitable[Sequence[str]]]
     """Puts back what the fault of a number broke; gives a sentence for each thing that could not be."""
     jobs: dict[str, asyncio.Task[FtrunError | None]]
@@ -57,6 +58,20 @@ class Stage:
     """Given to a fault that stands in a `parallel`: returns once all faults there are armed."""
     forgiven: bool = False
     """An unmet wait of this instance counts for nothing: it is tried again, or its errors are ignored."""
+
+    @property
+    def axis(self) -> Axis:
+        """How the clock of the prober in the cluster stands to the run's now."""
+        from runner.timeline.clocks import Axis, pinged
+
+        return Axis(round(self.journal.zero * 1e9), pinged(self.scene.pings, self.journal.zero) or None)
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Give the endpoints where they stand now."""
+        from dataclasses import replace
+
+        places = self.scene.places
+        return tuple(replace(each, url=places.get(each.slot, each.url)) for each in self.facts.endpoints)
 
     async def until(
         self,

@@ -50,12 +50,14 @@ class Answering(Model):
 class Log(Model):
     """A line that somebody logs."""
 
-    of: Literal["controller", "gcs", "raylet", "supervisor", "forwarder"] = Field(description="Who says it.")
+    of: Literal["controller", "gcs", "raylet", "operator", "kubernetes", "supervisor", "forwarder"] = Field(
+        description="Who says it."
+    )
     matches: RegexText = Field(description="A regular expression that some part of the line matches.")
 
     async def listen(self, cluster: Cluster) -> None:
-        """Have lines of Ray's own logs passed on; what ftrun's own side says is heard anyway."""
-        if self.of not in ("supervisor", "forwarder"):
+        """Have lines of logs passed on; what ftrun's own side and Kubernetes say is heard anyway."""
+        if self.of not in ("supervisor", "forwarder", "kubernetes"):
             await cluster.listen(self.of, self.matches)
 
 
@@ -200,6 +202,9 @@ def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
         if document is None:
             return "the cluster has said nothing since the fault"
         if said := recovery.lingers(document, stage.scene.faults, fault):
+            if recovery.exchanging(document, fault.hits):
+                assert stage.scene.observation is not None
+                fault.missing = stage.scene.observation.asked
             return said
         if fault.ends and fault.before is not None:
             since = stage.journal.now() - (fault.injected or fault.intent)
@@ -207,12 +212,13 @@ def _recovered(name: str, recordings: Recordings, stage: Stage) -> Check:
                 return said
         if fault.well is not None and (said := recovery.missing(document, fault.well)):
             # What nobody could say is not known to be missing.
-            if recovery.processes(document, fault.well) or not document.get("unknown"):
+            silent = document.get("unknown") or ()
+            if not silent or ("processes" not in silent and recovery.processes(document, fault.well)):
                 assert stage.scene.observation is not None
                 fault.missing = stage.scene.observation.asked
             return said
         found = live.streaks(
-            recordings, stage.scene.probes.values(), zero=stage.journal.zero, now=stage.journal.now()
+            recordings, stage.scene.probes.values(), axis=stage.axis, now=stage.journal.now()
         )
         if said := live.not_good(found):
             return said
@@ -233,7 +239,7 @@ def _good(probe: Good, recordings: Recordings, stage: Stage) -> Check:
         found = live.streaks(
             recordings,
             [stage.scene.probes[probe.name]],
-            zero=stage.journal.zero,
+            axis=stage.axis,
             now=stage.journal.now(),
             at_least=probe.good_for,
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.clusters import here
 from runner.clusters.command import Command, complete, prepare, tail
 from runner.clusters.contract import (
     Acted,
@@ -30,15 +30,12 @@ from runner.clusters.contract import (
     whole,
 )
 from runner.clusters.external.settings import Settings
-from runner.clusters.lines import LIMIT, Lines
-from runner.errors import ClusterError, Unreachable
+from runner.errors import ClusterError
 from runner.language.plan import Application
 
 LISTS = ("nodes", "actors", "applications", "deployments", "replicas", "proxies", "processes")
 POLL = 1.0
 """Seconds between two observations, which say each time that nothing is known."""
-GRACE = 5.0
-"""Seconds that a prober has to end by itself once its input is closed."""
 
 
 def open_cluster(settings: Settings, context: Context) -> Cluster:
@@ -150,26 +147,11 @@ class External:
         timeout: float = 10.0,
     ) -> Answer:
         """Ask an endpoint of the inventory."""
-        import aiohttp
-        from multidict import CIMultiDict
-
         if slot not in self._endpoints:
             known = ", ".join(sorted(self._endpoints)) or "none"
             raise ClusterError(f'The inventory gives no endpoint "{slot}"; it gives: {known}.')
         url = whole(self._endpoints[slot], path)
-        limit = aiohttp.ClientTimeout(total=timeout)
-        sent = CIMultiDict(headers or {})
-        if body is not None:
-            sent.setdefault("Content-Type", "application/json")
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=limit) as session,
-                session.request(method, url, headers=sent, data=body, allow_redirects=False) as response,
-            ):
-                return Answer(response.status, dict(response.headers), await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = str(error) or f"no answer within {timeout:g} s"
-            raise Unreachable(f"{redacted(url)} did not answer: {reason}.") from error
+        return await here.ask(url, method, headers=headers, body=body, timeout=timeout)
 
     async def exec(
         self, command: tuple[str, ...] | str, *, where: str = "here", timeout: float = 60.0
@@ -228,29 +210,22 @@ class External:
     async def listen(self, source: str, pattern: str) -> None:
         """Nothing to listen to: no log is followed."""
 
-    async def prober(self, program: Path, directory: Path) -> Prober:
+    async def reach(self, endpoint: Endpoint) -> Endpoint:
+        """Give the endpoint: the URLs of the inventory are as one reaches them here."""
+        return endpoint
+
+    async def prober(
+        self,
+        program: Path,
+        directory: Path,
+        away: Collection[str] = (),  # noqa: ARG002 (it stands here)
+    ) -> Prober:
         """Start the prober here, in a session of its own; it ends when its input does, so also with ftrun."""
-        with (self._context.folder / "prober.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", str(program), str(directory)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                limit=LIMIT,
-            )
+        return await here.prober(program, directory, self._context.folder / "prober.log")
 
-        async def ended() -> None:
-            try:
-                async with asyncio.timeout(GRACE):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-        assert process.stdin is not None
-        assert process.stdout is not None
-        return Lines(process.stdout, process.stdin, ended)
+    async def weight(self) -> Mapping[str, Json]:
+        """Nothing is known of it."""
+        return {}
 
     async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """Nothing to copy: the logs of what stands behind the endpoints are their owner's."""

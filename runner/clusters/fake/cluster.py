@@ -31,7 +31,7 @@ from runner.clusters.draw import drawn
 from runner.clusters.fake.prober import ScriptedProber
 from runner.clusters.fake.settings import Settings
 from runner.clusters.fake.world import Replica, World, mended
-from runner.errors import ClusterError, Unreachable
+from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.language.plan import Application
 
 POLL = 0.1
@@ -106,6 +106,7 @@ class Fake:
         self.done: list[Action | Undo] = []
         """What was done to it, in order."""
         self.asked: list[Asked] = []
+        self._weighed = 0
         """The requests that `http` was given, in order."""
         self.running = False
         self._ahead_ns = ahead_ns
@@ -337,12 +338,26 @@ class Fake:
     async def listen(self, source: str, pattern: str) -> None:
         """Nothing to listen to: a simulation logs nothing."""
 
-    async def prober(self, program: Path, directory: Path) -> Prober:
+    async def reach(self, endpoint: Endpoint) -> Endpoint:
+        """Refuse: nothing real stands anywhere."""
+        raise CannotRun(f"Nobody outside of the simulation reaches {endpoint.slot}: leave `from: here` out.")
+
+    async def prober(
+        self,
+        program: Path,
+        directory: Path,
+        away: Collection[str] = (),  # noqa: ARG002 (it stands nowhere)
+    ) -> Prober:
         """Give the scripted prober; `program` is not run."""
         del program
         prober = ScriptedProber(self.world.answer, directory, self._ahead_ns)
         self._probers.append(prober)
         return prober
+
+    async def weight(self) -> Mapping[str, Json]:
+        """Say how often it was asked."""
+        asked, self._weighed = len(self.asked) - self._weighed, len(self.asked)
+        return {"requests": asked}
 
     async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """There are none."""

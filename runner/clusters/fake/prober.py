@@ -16,6 +16,9 @@ from runner.journal.samples import HEADER_BYTES, MAGIC, RECORD, Outcome
 
 TICK = 0.05
 """Seconds between two writes."""
+CPU = 2_000_000
+"""Nanoseconds of processors that it says it took."""
+
 TOOK = 2000
 """Microseconds that every answer takes."""
 
@@ -155,5 +158,5 @@ class ScriptedProber:
             self._stop(probe)
         self._ticking.cancel()
         self._log.close()
-        self._say("bye")
+        self._say("bye", why="quit", cpu_ns=CPU)
         self._said.put_nowait(None)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from runner import clock
+from runner.clusters.actors import knows
 from runner.clusters.command import complete
 from runner.clusters.contract import (
     Action,
@@ -72,6 +73,8 @@ class LocalCluster:
         self.context = context
         self.runtime = remains.new_runtime()
         self.wire = Wire(f"{self.runtime}/s")
+        self._asked = 0
+        self._weighed = 0.0
         self._ground: Ground | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._life: int | None = None
@@ -221,6 +224,7 @@ class LocalCluster:
         return list((await self.wire.ask("units"))["units"])
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
+        self._asked += 1
         return await self.http("dashboard", method, path, body=body, timeout=PATIENCE)
 
     async def http(
@@ -390,7 +394,7 @@ class LocalCluster:
             else None,
             slots={address: slot for slot, address in ground.spread.addresses.items()},
         )
-        if all(actors.knows(document, role) for role in ("controller", "replica")):
+        if all(knows(document, role) for role in ("controller", "replica")):
             self._known = document
         return document | {"placement": placement.unplaceable(document)}
 
@@ -439,7 +443,22 @@ class LocalCluster:
         except Exception as error:
             sayings.put_nowait(error)
 
-    async def prober(self, program: Path, directory: Path) -> Prober:
+    async def reach(self, endpoint: Endpoint) -> Endpoint:
+        """Give an endpoint as it is, where the nodes stand on this machine's own addresses."""
+        ground = await self.ground()
+        if endpoint.role != "url" and ground.layout.name == "namespaces":
+            raise CannotRun(
+                f"The nodes stand in a network of their own, in which nobody here reaches {endpoint.slot}.",
+                help="Leave `from: here` out.",
+            )
+        return endpoint
+
+    async def prober(
+        self,
+        program: Path,
+        directory: Path,
+        away: Collection[str] = (),  # noqa: ARG002 (no node is a machine of its own)
+    ) -> Prober:
         """Start a prober on the bus, its own process; it ends with its connection, and with ftrun."""
         self._probers += 1
         name = f"prober-{self._probers}"
@@ -457,6 +476,13 @@ class LocalCluster:
             await self.wire.ask("wait", name=name, timeout=PROBER_END + 10, limit=PROBER_END)
 
         return Lines(reader, writer, ended)
+
+    async def weight(self) -> Mapping[str, Json]:
+        """Say how often the dashboard was asked, and what the supervisor took."""
+        seconds = float((await self.wire.ask("cpu"))["seconds"])
+        found = {"requests": self._asked, "supervisor_cpu_s": round(seconds - self._weighed, 3)}
+        self._asked, self._weighed = 0, seconds
+        return found
 
     async def logs(self, directory: Path, *, slots: Collection[str] | None = None) -> None:
         """Copy the ends of the logs of units, GCS, raylets, dashboard and Serve into `directory`."""

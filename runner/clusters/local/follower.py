@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from runner import clock
+from runner.clusters.listening import Listening, Log, Say
 from runner.clusters.local.files import node_folder
 from runner.rayserve import logs
-from runner.rayserve.logs import Line
 
 Json = Any
 
@@ -35,40 +34,17 @@ BACKLOG = 2 * 1024 * 1024
 LONGEST = 4096
 """Bytes of a line that are looked at."""
 
-BURST, RATE = 300, 50.0
-"""Lines of a file that are passed on at once at most, and how many a second in the long run."""
-
 SETTLED = 0.5
 """Seconds after which a folder's time of change speaks of all that came into it: kernels keep it coarsely."""
-
-AGREE = 1.0
-"""Seconds by which a line's own time may lie outside of when it was written; else the clocks disagree."""
-
-
-class Say(Protocol):
-    """Takes a happening, as `units.Happenings.say` does."""
-
-    def __call__(self, source: str, slot: str, text: str, *, at: float | None = None, **data: Json) -> None:
-        """Note it."""
-        ...
 
 
 @dataclass(slots=True)
 class _File:
-    """A log, and how far it was read."""
+    """A log on this machine, and how far it was read."""
 
-    source: str
-    slot: str
     path: str
-    since: float
-    """When it was last known to hold no more than what was read: minus infinity for one found at first."""
+    log: Log
     offset: int = 0
-    line: Line | None = None
-    """The last line that began a message; those that follow are part of it."""
-    room: float = BURST
-    filled: float = 0.0
-    dropped: int = 0
-    last: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Follower:
@@ -76,8 +52,7 @@ class Follower:
 
     def __init__(self, runtime: Path, slots: Sequence[str], say: Say) -> None:
         self._roots = {slot: runtime / node_folder(slot) for slot in slots}
-        self._say = say
-        self._wanted: dict[str, list[re.Pattern[str]]] = {source: [] for source in logs.FILES}
+        self._listening = Listening(say)
         self._files: dict[int, _File] = {}
         """By inode: a log that is rotated goes on under another name."""
         self._folders: dict[str, int] = {}
@@ -86,14 +61,7 @@ class Follower:
 
     def listen(self, source: str, pattern: str) -> None:
         """Pass on every line of a source that the pattern matches, too; raises ValueError for a bad one."""
-        if source not in self._wanted:
-            raise ValueError(f"There is no log of {source!r} here; there are {', '.join(self._wanted)}.")
-        try:
-            compiled = re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}.") from error
-        if compiled not in self._wanted[source]:
-            self._wanted[source].append(compiled)
+        self._listening.listen(source, pattern)
 
     def look(self, now: float, wall: float) -> None:
         """Read what was appended since the last look. `now` is monotonic, `wall` the same instant's epoch."""
@@ -116,9 +84,8 @@ class Follower:
                 for entry in self._listed(place, source, wall):
                     if not fnmatch(entry.name, name):
                         continue
-                    known = self._files.setdefault(
-                        entry.inode(), _File(source, slot, entry.path, self._looked)
-                    )
+                    log = Log(source, slot, self._looked)
+                    known = self._files.setdefault(entry.inode(), _File(entry.path, log))
                     known.path = entry.path
 
     def _listed(self, place: str, source: str, wall: float) -> list[os.DirEntry[str]]:
@@ -139,10 +106,10 @@ class Follower:
         """Read one piece of what was appended to a file."""
         size = os.stat(file.path).st_size
         if size < file.offset:
-            file.offset, file.since = 0, self._looked
+            file.offset, file.log.since = 0, self._looked
         if size == file.offset:
-            file.since = now
-            self._own_up(file, now)
+            file.log.since = now
+            self._listening.own_up(file.log, now)
             return
         with open(file.path, "rb") as opened:
             if size - file.offset > BACKLOG:
@@ -151,7 +118,9 @@ class Follower:
                 skipped += len(opened.readline())
                 file.offset += skipped
                 text = f"{skipped} bytes were skipped: the log grows faster than it is read"
-                self._say(file.source, file.slot, text, at=now, event="dropped", bytes=skipped)
+                self._listening.say(
+                    file.log.source, file.log.slot, text, at=now, event="dropped", bytes=skipped
+                )
             opened.seek(file.offset)
             piece = opened.read(PIECE)
         whole = piece.rfind(b"\n") + 1
@@ -159,48 +128,10 @@ class Follower:
             whole = PIECE  # a line that never ends
         file.offset += whole
         for raw in piece[:whole].splitlines():
-            self._take(file, raw[:LONGEST].decode(errors="replace"), now, wall)
+            self._listening.take(file.log, raw[:LONGEST].decode(errors="replace"), now, wall)
         if file.offset >= size:
-            file.since = now
-        self._own_up(file, now)
-
-    def _take(self, file: _File, text: str, now: float, wall: float) -> None:
-        """Pass a line on if it means something, or if somebody listens for it."""
-        line = logs.read(file.source, text)
-        found = logs.meaning(file.source, line) if line is not None else None
-        file.line = line or file.line
-        said = line.message if line is not None else text
-        matches = [each.pattern for each in self._wanted[file.source] if each.search(said)]
-        if found is None and not matches:
-            return
-        data: dict[str, Json] = {"event": found.event, **found.about} if found else {"event": "line"}
-        if matches:
-            data["matches"] = matches
-        elif found is not None and found.event in logs.REPEATED and data == file.last:
-            return
-        file.last = data
-        if not self._has_room(file, now):
-            file.dropped += 1
-            return
-        at, within = _instant(file, now, wall)
-        if within:
-            data = {**data, "within": within}
-        self._say(file.source, file.slot, said[: logs.SHORT], at=at, **data)
-
-    def _has_room(self, file: _File, now: float) -> bool:
-        file.room = min(BURST, file.room + (now - file.filled) * RATE)
-        file.filled = now
-        if file.room < 1:
-            return False
-        file.room -= 1
-        return True
-
-    def _own_up(self, file: _File, now: float) -> None:
-        """Say how many lines were dropped, once there is room again."""
-        if file.dropped and self._has_room(file, now):
-            text = f"{file.dropped} lines that mean something were dropped: more than {RATE:g} a second"
-            self._say(file.source, file.slot, text, at=now, event="dropped", lines=file.dropped)
-            file.dropped = 0
+            file.log.since = now
+        self._listening.own_up(file.log, now)
 
 
 def _sessions(root: Path) -> list[str]:
@@ -214,22 +145,6 @@ def _sessions(root: Path) -> list[str]:
             ]
     except OSError:
         return []
-
-
-def _instant(file: _File, now: float, wall: float) -> tuple[float, float]:
-    """Give when a line was written, and how much earlier it may have been.
-
-    Its own time counts, moved to the monotonic clock, if it lies where it must: between the last look that
-    did not find it and this one. Else the wall clock was set in between, and only that is known.
-    """
-    if file.line is not None:
-        try:
-            at = logs.wall(file.line.stamp) - wall + now
-        except ValueError:
-            at = math.nan
-        if file.since - AGREE <= at <= now + AGREE:
-            return min(at, now), 0.0
-    return now, round(now - file.since, 6) if math.isfinite(file.since) else 0.0
 
 
 async def follow(follower: Follower) -> None:

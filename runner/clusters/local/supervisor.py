@@ -24,6 +24,7 @@ on a line, and its answer: `{"ok": true, ...}` or `{"ok": false, "error": "..."}
 | `spawn` | `name`, `command`, `environment`, `slot`, `errors` | afterwards it is its stdin and stdout |
 | `wait` | `name`, `limit` | `exit_code`; at the limit it is killed |
 | `exec` | `slot`, `command`, `limit` | `exit_code`, `stdout`, `stderr` |
+| `cpu` | | `seconds` of processors that the supervisor has taken |
 """
 
 from __future__ import annotations
@@ -226,6 +227,8 @@ class Supervisor:
                 return None
             case "wait":
                 return {"exit_code": await self._wait(question["name"], question["limit"])}
+            case "cpu":
+                return {"seconds": clock.cpu()}
             case "exec":
                 return await self._exec(question["slot"], question["command"], question["limit"])
             case other:
@@ -242,19 +245,22 @@ class Supervisor:
         for process in processes.living():
             counts[process.session] = counts.get(process.session, 0) + 1
             frozen[process.session] = frozen.get(process.session, 0) + process.stopped
-        return [
-            {
+
+        def row(slot: str, running: Running) -> dict[str, Json]:
+            count = counts.get(running.session, 0)
+            return {
                 "slot": slot,
                 "role": running.unit.role,
-                "state": running.state,
-                "count": counts.get(running.session, 0),
+                # Its end is seen here before whoever waits for it has been told.
+                "state": "waiting" if running.state == "up" and not count else running.state,
+                "count": count,
                 "starts": running.starts,
                 "session": running.session,
                 "frozen": frozen.get(running.session, 0),
                 "cut_off": running.cut_off,
             }
-            for slot, running in self._units.items()
-        ]
+
+        return [row(slot, running) for slot, running in self._units.items()]
 
     async def _kill(self, running: Running, how: str, grace: float | None) -> Mapping[str, Json]:
         """End a unit: at once, or with SIGTERM and `grace` seconds before SIGKILL."""

@@ -1,0 +1,1 @@
+"""The Kubernetes cluster: a RayService under KubeRay."""
