@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from typing import Any
 
+import ray
 from ray import serve
 
 
@@ -10,10 +12,10 @@ from ray import serve
 class Busy:
     """A replica that is busy for as long as a request takes, and uses next to no processor for it."""
 
-    async def __call__(self) -> int:
-        """Wait, then answer with the process id of this replica."""
+    async def __call__(self) -> dict[str, Any]:
+        """Wait, then answer with this replica's process id and actor id."""
         await asyncio.sleep(0.5)
-        return os.getpid()
+        return {"pid": os.getpid(), "actor": ray.get_runtime_context().get_actor_id()}
 
 
 app = Busy.bind()

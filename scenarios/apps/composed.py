@@ -1,7 +1,6 @@
 """A composed application: an ingress that asks another deployment for its answer, and says who both were."""
 
-import os
-
+import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -10,9 +9,9 @@ from ray.serve.handle import DeploymentHandle
 class Model:
     """What the answer comes from."""
 
-    def __call__(self) -> int:
-        """Answer with the process id of this replica."""
-        return os.getpid()
+    def __call__(self) -> str:
+        """Answer with the id of this replica's actor."""
+        return ray.get_runtime_context().get_actor_id()
 
 
 @serve.deployment
@@ -23,9 +22,9 @@ class Ingress:
         """Keep the way to the model."""
         self.model = model
 
-    async def __call__(self) -> dict[str, int]:
-        """Ask the model; answer with the process ids of both."""
-        return {"ingress": os.getpid(), "model": await self.model.remote()}
+    async def __call__(self) -> dict[str, str]:
+        """Ask the model; answer with the ids of both."""
+        return {"ingress": ray.get_runtime_context().get_actor_id(), "model": await self.model.remote()}
 
 
 app = Ingress.bind(Model.bind())

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from typing import Any
 
+import ray
 from ray import serve
 from starlette.requests import Request
 
@@ -15,11 +17,11 @@ class Moody:
         """Begin healthy."""
         self.mood = "well"
 
-    async def __call__(self, request: Request) -> int:
-        """Answer with the process id of this replica; `/raise` and `/hang` change its mood."""
+    async def __call__(self, request: Request) -> dict[str, Any]:
+        """Answer with this replica's process id and actor id; `/raise` and `/hang` change its mood."""
         if request.url.path in ("/raise", "/hang"):
             self.mood = request.url.path[1:]
-        return os.getpid()
+        return {"pid": os.getpid(), "actor": ray.get_runtime_context().get_actor_id()}
 
     async def check_health(self) -> None:
         """Do as the mood is. Any exception means that the replica is not healthy; so does no answer."""

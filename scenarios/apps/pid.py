@@ -1,7 +1,9 @@
-"""Pid: quick to construct, answers with its process id: one sees who answered, and is not kept waiting."""
+"""Pid: quick to construct, answers who it is, with its process id and actor id."""
 
 import os
+from typing import Any
 
+import ray
 from ray import serve
 
 
@@ -9,9 +11,9 @@ from ray import serve
 class Pid:
     """A replica that is back as soon as its process is."""
 
-    def __call__(self) -> int:
-        """Answer with the process id of this replica."""
-        return os.getpid()
+    def __call__(self) -> dict[str, Any]:
+        """Answer with this replica's process id and actor id."""
+        return {"pid": os.getpid(), "actor": ray.get_runtime_context().get_actor_id()}
 
 
 app = Pid.bind()

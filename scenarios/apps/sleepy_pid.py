@@ -1,8 +1,10 @@
-"""SleepyPid: takes ten seconds to construct and answers with its process id: one sees who answered."""
+"""SleepyPid: takes ten seconds to construct and answers who it is, with its process id and actor id."""
 
 import os
 import time
+from typing import Any
 
+import ray
 from ray import serve
 
 
@@ -14,9 +16,9 @@ class SleepyPid:
         """Take the time that loading a model would take."""
         time.sleep(10)
 
-    def __call__(self) -> int:
-        """Answer with the process id of this replica."""
-        return os.getpid()
+    def __call__(self) -> dict[str, Any]:
+        """Answer with this replica's process id and actor id."""
+        return {"pid": os.getpid(), "actor": ray.get_runtime_context().get_actor_id()}
 
 
 app = SleepyPid.bind()

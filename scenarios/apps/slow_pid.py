@@ -1,8 +1,10 @@
-"""SlowPid: answers with its process id, after as many seconds as the request asks for (`/?seconds=1`)."""
+"""SlowPid: answers who it is, after as many seconds as the request asks for (`/?seconds=1`)."""
 
 import asyncio
 import os
+from typing import Any
 
+import ray
 from ray import serve
 from starlette.requests import Request
 
@@ -11,10 +13,10 @@ from starlette.requests import Request
 class SlowPid:
     """A replica that has requests in flight."""
 
-    async def __call__(self, request: Request) -> int:
-        """Answer with the process id of this replica, when it is time."""
+    async def __call__(self, request: Request) -> dict[str, Any]:
+        """Answer with this replica's process id and actor id, when it is time."""
         await asyncio.sleep(float(request.query_params.get("seconds", 0)))
-        return os.getpid()
+        return {"pid": os.getpid(), "actor": ray.get_runtime_context().get_actor_id()}
 
 
 app = SlowPid.bind()

@@ -1,9 +1,9 @@
 """Stream: an answer that takes ten seconds, a piece each second, and ends with who gave it."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 
+import ray
 from ray import serve
 from starlette.responses import StreamingResponse
 
@@ -18,7 +18,7 @@ class Stream:
         for number in range(SECONDS):
             yield f"{number}\n"
             await asyncio.sleep(1)
-        yield f"end {os.getpid()}\n"
+        yield f"end {ray.get_runtime_context().get_actor_id()}\n"
 
     def __call__(self) -> StreamingResponse:
         """Answer piece by piece; only a whole answer has the last line."""

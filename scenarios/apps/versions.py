@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import ray
 from ray import serve
 
 
@@ -17,8 +18,9 @@ class Version:
         self.version = version
 
     def __call__(self) -> dict[str, Any]:
-        """Answer with the version, and the process id of this replica."""
-        return {"version": self.version, "pid": os.getpid()}
+        """Answer with the version, and with this replica's process id and actor id."""
+        actor = ray.get_runtime_context().get_actor_id()
+        return {"version": self.version, "pid": os.getpid(), "actor": actor}
 
 
 def build(args: dict[str, Any]) -> serve.Application:
