@@ -97,7 +97,7 @@ def test_keys_of_nested_mappings_are_named_in_the_section_too(heading):
     inner = (
         every_key(SECTIONS[heading])
         if heading != "Inventories"
-        else every_key(models.InventoryText) | every_key(models.CommandText)
+        else every_key(models.InventoryText) | every_key(models.CommandText) | every_key(models.HostsText)
     )
     words = {word for code in re.findall(r"`([^`]+)`", section(heading)) for word in re.findall(r"\w+", code)}
     assert not inner - words, f"docs/language.md, {heading}: not documented: {sorted(inner - words)}"
@@ -158,7 +158,7 @@ def examples(name: str) -> Iterator[Example]:
         yield Example(f"{name}:{text[: found.start()].count(chr(10)) + 1}", found[1])
 
 
-EXAMPLES = [*examples("README.md"), *examples("docs/language.md")]
+EXAMPLES = [*examples("README.md"), *examples("docs/language.md"), *examples("docs/kubernetes.md")]
 SCENARIOS = [each for each in EXAMPLES if "\nsteps:" in each.text]
 INVENTORIES = [each for each in EXAMPLES if re.match(r"cluster:", each.text)]
 FILES = [each for each in EXAMPLES if each.file]

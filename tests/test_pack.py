@@ -30,10 +30,15 @@ def compiled(*files: Path) -> Plan:
     )
 
 
-def claims(file: Path) -> set[str]:
-    """Give the guide's claims that a scenario is tagged with."""
-    [scenario] = compiled(file).scenarios
-    return {tag.removeprefix("claim:") for tag in scenario.tags if tag.startswith("claim:")}
+def tagged(kind: str) -> dict[str, set[str]]:
+    """Give the scenarios that have a tag of a kind, such as `claim:S5a`, by what stands behind the colon."""
+    found: dict[str, set[str]] = {}
+    for file in FILES:
+        [scenario] = compiled(file).scenarios
+        for tag in scenario.tags:
+            if tag.startswith(f"{kind}:"):
+                found.setdefault(tag.removeprefix(f"{kind}:"), set()).add(file.stem)
+    return found
 
 
 def rows(pattern: str) -> dict[str, str]:
@@ -57,16 +62,24 @@ def test_each_claim_of_the_guide_is_checked_by_the_scenarios_that_the_document_n
     listed = {
         claim: set(re.findall(r"`(\w+)`", row.split("|")[1])) for claim, row in rows(r"S\d+[a-d]?").items()
     }
-    tagged: dict[str, set[str]] = {claim: set() for claim in listed}
-    for file in FILES:
-        for claim in claims(file):
-            tagged.setdefault(claim, set()).add(file.stem)
-    assert listed == tagged
-    assert all(listed.values())
+    assert listed == tagged("claim")
     assert set(listed) == {
         *("S1a", "S1b", "S2", "S3a", "S3b", "S4", "S5a", "S5b", "S5c", "S5d", "S6", "S7", "S8a", "S8b"),
         *("S9a", "S9b", "S9c", "S10", "S11a", "S11b", "S12", "S13"),
     }
+
+
+def test_each_thread_is_checked_by_the_scenarios_that_the_document_names() -> None:
+    table = re.findall(
+        r"^\| \[((\w+)#(\d+))\]\(https://github\.com/ray-project/(\w+)/(?:issues|pull)/(\d+)\) \| [^|]+ \| (.*) \|$",
+        DOCUMENT,
+        re.MULTILINE,
+    )
+    assert all((one, number) == (other, again) for _, one, number, other, again, _ in table)
+    listed = {row[0]: set(re.findall(r"`(\w+)`", row[-1])) for row in table}
+    assert listed == tagged("thread")
+    kuberay, ray = (1153, 1463, 615, 634, 1565, 375, 1141, 1559, 4126), (64349, 39122, 57173, 43030, 66252)
+    assert {*(f"kuberay#{each}" for each in kuberay), *(f"ray#{each}" for each in ray)} <= set(listed)
 
 
 def test_the_document_has_a_row_of_figures_for_each_scenario() -> None:

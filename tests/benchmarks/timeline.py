@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 from runner.journal.samples import Outcome, ProberLog, Samples
+from runner.timeline.clocks import Axis
 from runner.timeline.evidence import gather, timing
 from runner.timeline.series import Track, describe
 
@@ -66,7 +67,7 @@ def main() -> None:
 
     evidence = gather(samples, stalls)
     track = Track(
-        spec, 0.0, (0.0, length), 0, log, stopped=True, timing=timing(samples.header), evidence=evidence
+        spec, 0.0, (0.0, length), Axis(0), log, stopped=True, timing=timing(samples.header), evidence=evidence
     )
     baseline = cpu(lambda: np.sort(samples.done - samples.due))
     parts = {

@@ -115,3 +115,8 @@ def test_a_run_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pytest.Ca
 def test_nothing_left_anywhere_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cleanup", "--report-dir", str(tmp_path)]) == 0
     assert "Nothing is left" in capsys.readouterr().out
+
+
+def test_variables_without_an_inventory_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cleanup", "-e", "context=c"]) == 4
+    assert "there is none" in capsys.readouterr().err

@@ -75,6 +75,15 @@ def test_an_external_cluster_needs_nothing_but_python(capsys: pytest.CaptureFixt
     assert len(said(capsys)) == 2
 
 
+def test_variables_of_the_inventory_may_be_given(tmp_path: Path) -> None:
+    file = inventory(
+        tmp_path, 'vars: {kind: locl}\ncluster: {kind: external, command_timeout: "{{ kind }}"}\n'
+    )
+    with pytest.raises(InvalidInput):
+        doctor.main(["-i", file])
+    assert doctor.main(["-i", file, "-e", "kind=5s"]) == 0
+
+
 def test_a_wrong_inventory_is_invalid_input(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         doctor.main(["-i", inventory(tmp_path, "cluster: {kind: locl}\n")])

@@ -47,6 +47,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     steps: list[dict[str, Any]] = [
         {"probe": {"start": "all", "steady": "200ms"}},
         {"kill": {"command": "fill"}, "register": "fault"},
+        # More than any page has left: the journal needs room at once.
+        {"log": "x" * 20_000},
         {"pause": "60s"},
     ]
     scenario = {"name": "full", "probes": {"users": {"endpoint": "service", "rate": 100}}, "steps": steps}
@@ -55,7 +57,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         "endpoints": {"service": f"http://127.0.0.1:{server.server_address[1]}"},
         "commands": {
             "fill": {
-                "act": "head -c 20M /dev/zero > out/fill; echo broken >> trace",
+                "act": "echo broken >> trace; head -c 20M /dev/zero > out/fill || true",
                 "undo": "rm -f out/fill; echo healed >> trace",
             }
         },

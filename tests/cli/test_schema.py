@@ -35,6 +35,8 @@ def test_all_built_in_files_are_valid(schema, of, place, pattern):
     validator, paths = schema(of), list(folder(place).glob(pattern))
     assert paths
     for path in paths:
+        if "apiVersion" in path.read_text(encoding="utf-8"):
+            continue  # what Kubernetes is to be given
         # As ftrun and editors read it: PyYAML alone takes 2027-01-31 for a date.
         _, root = read(str(path), Disk(LIMIT))
         assert root is not None

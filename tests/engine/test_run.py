@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runner.clusters.contract import Action, Armed, Completed, Prober
+from runner import clock
+from runner.clusters.contract import Action, Armed, Completed, Facts, Prober, Saying
 from runner.clusters.fake.cluster import Fake
 from runner.clusters.fake.prober import ScriptedProber
 from runner.clusters.fake.world import Replica, World
-from runner.errors import CannotRun, InvalidInput
+from runner.errors import CannotRun, InvalidInput, Lost
 from runner.journal import events
 from runner.journal.journal import Journal, pending
 from runner.language.plan import Application
@@ -51,6 +53,38 @@ async def test_a_head_is_killed_and_all_is_judged(tmp_path: Path) -> None:
     assert told.run.scenarios[0].state == "finished"
     assert not pending(told.events)
     assert len(told.all(events.ProbeStop)) == 3
+
+
+async def test_what_somebody_else_takes_away_ends_the_scenario_and_is_no_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe = Fake.observe
+
+    async def taken(self: Fake) -> AsyncIterator[Saying]:
+        began = asyncio.get_running_loop().time()
+        async for saying in observe(self):
+            yield saying
+            if self.world.replicas and asyncio.get_running_loop().time() > began + 20:
+                raise Lost("Somebody else deleted it.", help="Ask around.")
+
+    monkeypatch.setattr(Fake, "observe", taken)
+    text = """
+        - deploy:
+        - probe: {start: all, steady: 2s}
+        - block:
+            - kill: {node: head}
+              register: fault
+            - wait_for: {members: {workers: 9}, timeout: 300s}
+          always:
+            - log: tidied
+        - assert: [{name: workers serve, probe: workers, failed: {max: 0}}]
+        """
+    told = await play(text, tmp_path)
+    assert (told.run.verdict, told.run.exit_code) == (Verdict.UNKNOWN, 3)
+    scenario = told.run.scenarios[0]
+    assert (scenario.state, scenario.message) == ("error", "Somebody else deleted it. Ask around.")
+    assert len(told.all(events.ProbeStop)) == 3
+    assert not pending(told.events)
 
 
 async def test_the_intent_and_the_undo_stand_in_the_journal_before_the_act(
@@ -223,7 +257,7 @@ async def test_a_prober_that_is_gone_is_said(tmp_path: Path, monkeypatch: pytest
     probers: list[ScriptedProber] = []
     make = Fake.prober
 
-    async def kept(self: Fake, program: Path, directory: Path) -> Prober:
+    async def kept(self: Fake, program: Path, directory: Path, _away: Collection[str] = ()) -> Prober:
         probers.append(await make(self, program, directory))  # type: ignore[arg-type]
         return probers[-1]
 
@@ -421,7 +455,44 @@ async def test_another_cluster_is_made_where_settings_differ(tmp_path: Path) -> 
     plan = plan_of(HEAD + "- deploy:\n", head="", more=[other + "- deploy:\n"])
     told = await play(plan, tmp_path)
     assert sum(event.act == "close_cluster" for event in told.all(events.UndoPushed)) == 2
-    assert [event.document["workers"] for event in told.all(events.Facts)] == [2, 1]
+    assert [event.document["workers"] for event in told.all(events.Facts)] == [2, 2, 1, 1]
+
+
+async def test_what_it_cost_to_look_is_told_at_the_end_of_each_scenario(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = itertools.count(10, 3)
+    monkeypatch.setattr(clock, "cpu", lambda: float(next(taken)))
+    probed = "- deploy:\n- probe: {start: head, steady: 1s}\n"
+    told = await play(plan_of(probed, more=["- pause: 4s\n"]), tmp_path)
+    observers = [each.cluster["observer"] for each in told.run.scenarios]
+    assert [each["runner_cpu_s"] for each in observers] == [3.0, 3.0]
+    assert observers[0]["requests"] > 0
+    assert observers[0]["prober_cpu_s"] == 0.002
+    # Of the second one nobody knows what probers took: there was none.
+    assert "prober_cpu_s" not in observers[1]
+    assert observers[1]["seconds"] == pytest.approx(4.0, abs=0.5)
+    assert observers[1]["requests_per_second"] == pytest.approx(
+        observers[1]["requests"] / observers[1]["seconds"], abs=0.01
+    )
+    first, second, *_ = told.all(events.Facts)
+    assert "observer" not in first.document
+    assert second.document["observer"] == observers[0]
+
+
+async def test_a_scenario_about_what_cannot_be_had_is_skipped_and_the_reason_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = Fake.survey
+
+    async def poor(self: Fake) -> Facts:
+        return replace(await survey(self), cannot=("There is no such thing here.",))
+
+    monkeypatch.setattr(Fake, "survey", poor)
+    told = await play(KILLED, tmp_path)
+    assert told.run.scenarios[0].state == "skipped"
+    assert told.run.scenarios[0].message == "There is no such thing here."
+    assert not told.all(events.FaultIntent)
 
 
 async def test_a_scenario_whose_requirement_is_lacking_is_skipped(tmp_path: Path) -> None:
@@ -429,7 +500,10 @@ async def test_a_scenario_whose_requirement_is_lacking_is_skipped(tmp_path: Path
     poor = replace(plan.scenarios[0], requires=("redis",), cluster={"gcs_fault_tolerance": "none"})
     told = await play(replace(plan, scenarios=(poor,)), tmp_path)
     assert told.run.scenarios[0].state == "skipped"
-    assert "redis" in told.all(events.ScenarioEnd)[0].message
+    # Some of what a cluster can do it may do only where the inventory allows it.
+    assert told.all(events.ScenarioEnd)[0].message == (
+        "It requires redis, which this cluster has not, or the inventory does not allow."
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,13 @@ async def test_an_undo_that_hangs_has_an_end_and_the_others_run(journal: Journal
     assert done == ["fine"]
 
 
+async def test_an_undo_takes_as_long_as_it_says_that_it_may(journal: Journal) -> None:
+    undos = Undos(journal)
+    undos.push(Undo("boot", {"timeout": 300.0}), lambda: asyncio.sleep(290))
+    undos.push(Undo("hang", {"timeout": 100.0}), lambda: asyncio.sleep(10**6))
+    assert await undos.unwind() == ["Could not hang: it took longer than 110s."]
+
+
 async def test_an_undo_that_cannot_be_announced_is_refused(journal: Journal) -> None:
     journal.broken = True
     undos = Undos(journal)

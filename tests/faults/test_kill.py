@@ -44,6 +44,7 @@ def test_kill_is_a_fault() -> None:
         ({"process": "raylet"}, [{"kind": "process", "slot": "head", "process": "raylet"}]),
         ({"process": "dashboard_agent", "node": {"worker": "all"}},
          [{"kind": "process", "slot": slot, "process": "dashboard_agent"} for slot in WORKERS]),
+        ({"host": {"worker": 2}, "how": "delete"}, [{"kind": "host", "slot": "worker-2", "how": "delete"}]),
         ({"service": "redis"}, [{"kind": "service", "service": "redis", "how": "crash"}]),
         ({"service": "redis", "how": "power_off"}, [{"kind": "service", "service": "redis", "how": "power_off"}]),
         ({"command": "break"}, [{"kind": "command", "name": "break"}]),
@@ -85,11 +86,14 @@ def test_people_are_told_what_is_aimed_at(arguments: dict[str, Any], target: str
 
 def test_what_is_powered_off_stays_away_and_all_else_comes_back_by_itself() -> None:
     draw = random.Random(0)
-    for arguments in ({"node": "head"}, {"service": "redis"}):
+    for arguments in ({"node": "head"}, {"service": "redis"}, {"service": "operator"}):
         made = aim(Kill.model_validate({**arguments, "how": "power_off"}), WORKERS, draw)
         assert (made.ends, made.lasts, made.heal_after) == (True, True, None)
         made = aim(Kill.model_validate(arguments), WORKERS, draw)
         assert (made.ends, made.lasts) == (True, False)
+    # A host comes back by no means of its own, whatever befell it.
+    for how in ("power_off", "delete"):
+        assert aim(Kill.model_validate({"host": "head", "how": how}), WORKERS, draw).lasts
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,10 @@ def test_what_is_powered_off_stays_away_and_all_else_comes_back_by_itself() -> N
         ({"node": "head", "how": "power_off"}, ("node", "power_off")),
         ({"node": "head", "actor": "proxy"}, ("actor",)),
         ({"node": "head", "process": "raylet"}, ("process",)),
-        ({"service": "redis", "how": "power_off"}, ("redis", "power_off")),
+        ({"service": "redis", "how": "power_off"}, ("redis",)),
+        ({"service": "operator"}, ("operator",)),
+        ({"host": "worker", "how": "power_off"}, ("host", "power_off")),
+        ({"node": "worker", "how": "evict"}, ("node", "evict")),
         ({"command": "x"}, ("command",)),
     ],
 )
@@ -119,10 +126,12 @@ def test_what_a_cluster_must_be_able_to_do(arguments: dict[str, Any], capabiliti
         ({"process": "dashboard", "node": {"worker": 1}}, "stands on the head alone"),
         ({"process": "sshd"}, "gcs_server"),
         ({"service": "postgres"}, "redis"),
-        ({"node": "head", "how": "ray_kill"}, "not for a node, which takes `crash` or `delete` or `power_off`"),
+        ({"node": "head", "how": "ray_kill"}, "not for a node, which takes `crash` or `delete` or `evict` or `power_off`"),
         ({"actor": "replica", "how": "delete"}, "not for a replica, which takes `crash` or `ray_kill`"),
         ({"process": "raylet", "how": "delete"}, "not for a raylet, which takes `crash`"),
-        ({"service": "redis", "how": "delete"}, "not for a redis, which takes `crash` or `power_off`"),
+        ({"service": "redis", "how": "evict"}, "redis, which takes `crash` or `delete` or `power_off`"),
+        ({"host": "worker", "how": "crash"}, "not for a host, which takes `power_off` or `delete`"),
+        ({"host": "worker", "node": "worker"}, "Kill has one target"),
         ({"actor": "proxy", "deployment": "D"}, "choose among replicas"),
         ({"node": "head", "app": "a"}, "choose among replicas"),
         ({"node": "head", "mode": "all"}, "how many actors"),

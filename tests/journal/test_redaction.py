@@ -28,6 +28,14 @@ def test_what_stands_under_the_name_of_a_secret_is_hidden(text: str, shown: str)
     assert hidden(shown) == shown
 
 
+@pytest.mark.timeout(60)  # were it the square of the length, it would be hours
+@pytest.mark.parametrize("word", ["x", "x-", "x.", " ", "token", "--token", "token ", "token:\n", "-a"])
+def test_a_long_text_takes_no_longer_than_its_length(word: str) -> None:
+    text = word * 200_000
+    assert hidden(text + " password=abc").endswith(" password=(hidden)")
+    assert hidden(text + " password='abc'", code=True).endswith(" password='(hidden)'")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runner.journal.samples import RECORD, Outcome, read_prober_log
+from runner.journal.samples import RECORD, Outcome, read_prober_log, read_samples
 from runner.probes import prober as program
 from runner.timeline.evidence import Class, gather
 from tests.probes.running import PROBER, RIGHT, right, running, serving, specification, until
@@ -182,7 +182,7 @@ def test_an_idle_connection_is_alive_while_its_peer_is_silent(spoken: bytes | No
 async def test_it_sends_on_schedule_and_counts_from_t0(folder: Path) -> None:
     async with serving(right) as server, running(folder) as prober:
         started = await prober.start(specification(server.url, period_ns=[SECOND, 30]))
-        await asyncio.sleep(0.5)
+        await until(lambda: len(prober.samples().n) >= 10)
         stopped = await prober.stop()
         samples = prober.samples()
         t0 = started["series"][0]["t0_ns"]
@@ -197,13 +197,15 @@ async def test_no_more_than_the_cap_is_in_flight(folder: Path) -> None:
         few = specification(server.url, max_in_flight=5, timeout_ns=3 * SECOND)
         samples = await prober.measure(few, seconds=1.0, least=0)
         assert len(samples.n) == 5
-        (capped,) = prober.logged("capped")
-        assert capped["series"] == "service/new"
-        assert capped["count"] >= 20
+        # A line a second, and one for the rest.
+        capped = prober.logged("capped")
+        assert 1 <= len(capped) <= 2
+        assert {each["series"] for each in capped} == {"service/new"}
+        assert sum(each["count"] for each in capped) >= 20
         # From the first that was due, and not too late to be sent.
-        assert capped["start_ns"] > samples.due[4]
-        assert (capped["start_ns"] - samples.due[4]) % 10_000_000 == 0
-        assert capped["end_ns"] > capped["start_ns"]
+        assert capped[0]["start_ns"] > samples.due[4]
+        assert (capped[0]["start_ns"] - samples.due[4]) % 10_000_000 == 0
+        assert all(each["end_ns"] > each["start_ns"] for each in capped)
 
 
 async def test_post_with_headers_and_body(folder: Path) -> None:
@@ -358,7 +360,7 @@ async def test_a_name_is_resolved_and_each_of_its_addresses_tried(folder: Path) 
 async def test_timeout_is_never_early_and_not_rounded_and_stop_awaits_it(folder: Path) -> None:
     async with serving(silent) as server, running(folder) as prober:
         await prober.start(specification(server.url, period_ns=[10 * SECOND, 1], timeout_ns=5_300_000_000))
-        await asyncio.sleep(0.2)
+        await until(lambda: server.requests)
         stopped = await prober.stop()
         samples = prober.samples()
         assert list(samples.outcome) == [Outcome.TIMEOUT]
@@ -369,7 +371,7 @@ async def test_timeout_is_never_early_and_not_rounded_and_stop_awaits_it(folder:
 
 async def test_a_right_answer_is_ok_however_late(folder: Path) -> None:
     async def late(_: bytes) -> bytes:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5)  # longer than a machine that is busy holds the prober up, which is taken off
         return RIGHT
 
     async with serving(late) as server, running(folder) as prober:
@@ -489,13 +491,13 @@ async def test_a_stall_is_logged_and_no_downtime(folder: Path) -> None:
         return RIGHT
 
     async with serving(slow) as server, running(folder) as prober:
-        # The server, which no stall of the prober's excuses, has half a second to answer.
-        patient = {"timeout_ns": 600_000_000, "slow_after_ns": 600_000_000}
+        # The server, which no stall of the prober's excuses, has two seconds to answer.
+        patient = {"timeout_ns": 2 * SECOND, "slow_after_ns": 2 * SECOND}
         await prober.start(specification(server.url, **patient))
         await asyncio.sleep(0.4)
         prober.process.send_signal(signal.SIGSTOP)
         stopped = time.monotonic_ns()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.5)
         continued = time.monotonic_ns()
         prober.process.send_signal(signal.SIGCONT)
         await asyncio.sleep(0.3)
@@ -503,14 +505,14 @@ async def test_a_stall_is_logged_and_no_downtime(folder: Path) -> None:
         samples, stalls = prober.samples(), prober.log.stalls
         # The answers came while it was stopped, long before it could read them and long after their deadline.
         assert outcomes(samples) == {Outcome.OK}
-        assert max(min(end, continued) - max(start, stopped) for start, end in stalls) > 1_200_000_000
+        assert max(min(end, continued) - max(start, stopped) for start, end in stalls) > 3_200_000_000
         assert set(gather(samples, stalls).kind) <= {Class.GOOD, Class.SLOW}
         inside = gather(samples, stalls).kind[(samples.sent < stopped) & (samples.done > continued)]
         assert len(inside) > 0
         assert set(inside) == {Class.GOOD}
         # What would have been sent too late is missing.
         missing = set(range(int(samples.n[-1]))) - set(samples.n.tolist())
-        assert len(missing) > 120
+        assert len(missing) > 300
         assert int((samples.sent - samples.due).max()) <= 20_000_000 + 5_000_000
 
 
@@ -537,7 +539,7 @@ async def test_after_a_stall_sockets_are_served_before_anything_else() -> None:
 async def test_deadlines_move_by_the_time_it_stalled(folder: Path) -> None:
     async with serving(silent) as server, running(folder) as prober:
         await prober.start(specification(server.url, period_ns=[10 * SECOND, 1], timeout_ns=2 * SECOND))
-        await asyncio.sleep(0.15)
+        await until(lambda: server.requests)
         prober.process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(0.5)
         prober.process.send_signal(signal.SIGCONT)
@@ -598,7 +600,7 @@ async def test_killed_it_leaves_what_ended_100_ms_before(folder: Path) -> None:
 async def test_sigterm_ends_it_at_once_and_what_was_in_flight_is_void(folder: Path) -> None:
     async with serving(silent) as server, running(folder) as prober:
         await prober.start(specification(server.url, timeout_ns=60 * SECOND))
-        await asyncio.sleep(0.3)
+        await until(lambda: server.requests)
         began = time.monotonic()
         prober.process.terminate()
         assert await prober.process.wait() == 0
@@ -622,9 +624,14 @@ async def test_end_of_input_is_quit(folder: Path) -> None:
         assert prober.process.stdin is not None
         prober.process.stdin.close()
         assert (await prober.hear())["event"] == "stopped"
-        assert (await prober.hear())["event"] == "bye"
+        bye = await prober.hear()
+        assert bye["event"] == "bye"
         assert await prober.process.wait() == 0
         assert "users" in prober.log.stops
+        # It said what it took, less what ending takes.
+        assert prober.logged("bye")[0]["cpu_ns"] == bye["cpu_ns"]
+        taken = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert 10_000_000 < bye["cpu_ns"] <= (taken.ru_utime + taken.ru_stime) * 1e9
 
 
 async def test_no_input_at_all_is_quit_too(folder: Path) -> None:
@@ -653,15 +660,16 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
 
 async def test_without_a_ping_it_stops(tmp_path: Path, folder: Path) -> None:
     assert program.LEASE == 60 * SECOND
-    copy = changed(tmp_path, "LEASE = 60_000 * MS", "LEASE = 1_500 * MS")
+    copy = changed(tmp_path, "LEASE = 60_000 * MS", "LEASE = 4_000 * MS")
     async with serving(right) as server, running(folder, "-I", str(copy)) as prober:
         for number in range(6):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             await prober.say(command="ping", id=number)
             assert (await prober.hear())["id"] == number
         await prober.start(specification(server.url))
         assert (await prober.hear())["event"] == "stopped"
-        assert (await prober.hear()) == {"event": "bye", "why": "no ping for 60 s"}
+        bye = await prober.hear()
+        assert (bye["event"], bye["why"]) == ("bye", "no ping for 60 s")
 
 
 async def test_a_suspended_machine_is_logged(tmp_path: Path, folder: Path) -> None:
@@ -779,10 +787,58 @@ async def test_the_header_tells_the_series(folder: Path) -> None:
 def test_a_line_that_a_full_disk_took_half_of_is_written_on_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = program.Log(str(tmp_path))
+    log = program.Log(program.Folder(str(tmp_path)))
     with monkeypatch.context() as patch:
         patch.setattr(program.os, "write", lambda fd, data, write=os.write: write(fd, data[:5]))
         log.write("stall", start_ns=1, end_ns=2)
     log.write("stall", start_ns=3, end_ns=4)
     log.close()
     assert read_prober_log(tmp_path / "prober.jsonl").stalls == ((1, 2), (3, 4))
+
+
+DISK_OF_ITS_OWN = """
+import os, sys
+folder = sys.argv[1]
+does = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -I "$3" "$1" 2>> "$1/prober.log"'
+shell = ("sh", "-c", does, "sh", folder, sys.executable, "{prober}")
+os.execvp("unshare", ("unshare", "--user", "--map-root-user", "--mount", *shell))
+"""
+"""A prober that writes to a small disk, its standard error, too."""
+
+
+async def test_what_a_full_disk_does_not_take_is_kept_though_standard_error_is_on_it(folder: Path) -> None:
+    command = ("-c", DISK_OF_ITS_OWN.format(prober=PROBER))
+    async with serving(right) as server, running(folder, *command) as prober:
+        there = Path(f"/proc/{prober.process.pid}/root", *folder.parts[1:])
+        await prober.start(specification(server.url))
+        await until(lambda: server.requests)
+        with pytest.raises(OSError, match="No space left"), (there / "fill").open("wb", 0) as fill:
+            while True:
+                fill.write(bytes(1024))
+        # More than there is room for in the page that the file has.
+        asked = len(server.requests) + 4096 // RECORD.itemsize + 50
+        await until(lambda: len(server.requests) > asked)
+        (there / "fill").unlink()
+        await until(lambda: len(read_samples(there / "new.samples").n) >= asked - 10)
+        written = read_samples(there / "new.samples")
+        assert len(set(written.n)) == len(written.n)
+        assert (await prober.stop())["event"] == "stopped"
+
+
+# Commands that may arrive twice
+
+
+async def test_a_numbered_command_is_obeyed_once(folder: Path) -> None:
+    async with serving(right) as server, running(folder) as prober:
+        start = {"command": "start", "probe": "users", "series": [specification(server.url)], "number": 1}
+        for _ in range(2):
+            await prober.say(**start)
+        await prober.say(command="stop", probe="users", number=2)
+        await prober.say(command="stop", probe="users", number=2)
+        await prober.say(command="ping", id=9)
+        heard = [await prober.hear() for _ in range(5)]
+    assert [(each["event"], each.get("number")) for each in heard if each["event"] == "heard"] == [
+        ("heard", 1),
+        ("heard", 2),
+    ]
+    assert sorted(each["event"] for each in heard) == ["heard", "heard", "pong", "started", "stopped"]

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runner import clock
 from runner.clusters.contract import Endpoint, Prober
 from runner.clusters.lines import Lines
 from runner.errors import CannotRun, ClusterError, Unreachable
+from runner.journal.events import ClockPing, from_json
+from runner.journal.journal import Journal
 from runner.journal.samples import Outcome, read_prober_log, read_samples
 from runner.language.plan import Expectation, Identity, Position, ProbeSpec
-from runner.probes.session import Ping, Session, offset, redacted, selected
+from runner.probes.session import Session, redacted, selected
 from tests.probes.running import right, serving, until
+from tests.truth.outages import ELSEWHEN
 
 SPEC = ProbeSpec(
     name="users",
@@ -54,29 +56,47 @@ NODES = [
 class OneProber:
     """As much of a cluster as a session needs."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, before: Sequence[str] = ()) -> None:
         self.command = command
+        self.before = before
+        """What starts the prober, in a time namespace of its own for one."""
         self.process: asyncio.subprocess.Process | None = None
 
-    async def prober(self, program: Path, directory: Path) -> Prober:
+    async def prober(self, program: Path, directory: Path, _away: Collection[str] = ()) -> Prober:
         command = self.command or ("-I", str(program), str(directory))
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *self.before,
+            sys.executable,
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         return Lines(self.process.stdout, self.process.stdin, self.process.communicate)
 
 
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[tuple[Session, asyncio.subprocess.Process]]:
-    cluster: Any = OneProber()
-    session = await Session.open(cluster, folder, scenario=0, run="r", zero=clock.monotonic())
+@contextmanager
+def journalled(folder: Path) -> Iterator[Journal]:
+    journal = Journal.create(folder / "journal.jsonl", clock.monotonic())
     try:
-        yield session, cluster.process
+        yield journal
     finally:
-        await session.close()
-        assert cluster.process.returncode is not None
+        journal.close()
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, *, before: Sequence[str] = ()
+) -> AsyncIterator[tuple[Session, asyncio.subprocess.Process]]:
+    cluster: Any = OneProber(before=before)
+    with journalled(folder) as journal:
+        session = await Session.open(cluster, folder, scenario=0, run="r", journal=journal)
+        try:
+            yield session, cluster.process
+        finally:
+            await session.close()
+            assert cluster.process.returncode is not None
 
 
 async def test_it_starts_and_stops_a_probe_and_says_where_its_samples_are(tmp_path: Path) -> None:
@@ -140,6 +160,26 @@ async def test_it_pings(tmp_path: Path) -> None:
             e for e in read_prober_log(tmp_path / "samples/0/prober.jsonl").others if e["kind"] == "ping"
         ]
         assert [each["p_ns"] for each in logged[: len(session.pings)]] == [ping.p for ping in session.pings]
+        # One clock needs no joining.
+        assert (tmp_path / "journal.jsonl").read_text() == ""
+
+
+async def test_the_pings_of_another_clock_are_journalled_and_its_stamps_told_on_the_run_s_axis(
+    tmp_path: Path,
+) -> None:
+    async with serving(right) as server, opened(tmp_path, before=ELSEWHEN) as (session, _):
+        (one, _) = await session.start(SPEC, [Endpoint("service", "service", server.url)])
+        await asyncio.sleep(1.1)
+        at = await session.stop("users")
+        lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    samples = read_samples(tmp_path / one["file"])
+    assert int(samples.header["t0_ns"]) / 1e9 - clock.monotonic() > 9_000
+    assert 0 < one["t0"] < at < 30
+    pings = [each for each in map(from_json, map(json.loads, lines)) if isinstance(each, ClockPing)]
+    assert len(pings) >= 2
+    assert [each.p_ns for each in pings[: len(session.pings)]] == [ping.p for ping in session.pings]
+    for ping in pings:
+        assert 0 < ping.asked < ping.heard < 30
 
 
 async def test_a_prober_that_dies_is_told_at_once(tmp_path: Path) -> None:
@@ -178,16 +218,19 @@ async def test_what_the_prober_cannot_do_is_raised_as_a_sentence(tmp_path: Path)
 
 async def test_a_prober_that_does_not_come_up(tmp_path: Path) -> None:
     cluster: Any = OneProber("-c", "")
-    with pytest.raises(CannotRun, match="The prober is gone"):
-        await Session.open(cluster, tmp_path, scenario=0, run="r", zero=0.0)
+    with journalled(tmp_path) as journal, pytest.raises(CannotRun, match="The prober is gone"):
+        await Session.open(cluster, tmp_path, scenario=0, run="r", journal=journal)
     assert cluster.process.returncode == 0
 
 
 async def test_close_stops_what_runs_and_may_be_called_twice(tmp_path: Path) -> None:
     async with serving(right) as server, opened(tmp_path) as (session, process):
         await session.start(SPEC, [Endpoint("service", "service", server.url)])
+        assert session.cpu is None
         await session.close()
         assert process.returncode == 0
+        assert session.cpu is not None
+        assert session.cpu > 0
         assert not session.lost.is_set()
         assert "users" in read_prober_log(tmp_path / "samples/0/prober.jsonl").stops
 
@@ -217,38 +260,3 @@ def test_selecting_what_is_not_there_names_what_is() -> None:
 
 def test_redacted() -> None:
     assert redacted("https://user:secret@host:1/path?token=secret#x") == "https://host:1/path"
-
-
-# Clocks
-
-
-def test_no_ping_tells_no_offset() -> None:
-    assert offset([], 0) is None
-
-
-def test_pings_that_disagree_tell_no_offset() -> None:
-    assert offset([Ping(0, 100, 10), Ping(1000, 0, 1010)], 0) is None
-
-
-@given(
-    true=st.integers(-(10**15), 10**15),
-    pings=st.lists(
-        st.tuples(st.integers(0, 10**12), st.integers(0, 10**8), st.integers(0, 10**8)),
-        min_size=1,
-        max_size=20,
-    ),
-    at=st.integers(0, 10**12),
-    drift=st.integers(-900, 900),
-)
-def test_the_offset_lies_within_its_bounds(
-    true: int, pings: list[tuple[int, int, int]], at: int, drift: int
-) -> None:
-    def runner(p: int) -> int:
-        """The runner's clock when the prober's says p: apart by `true`, drifting by parts per million."""
-        return p + true + p * drift // 1_000_000
-
-    measured = [Ping(runner(p) - there, p, runner(p) + back) for p, there, back in pings]
-    bounds = offset(measured, at)
-    assert bounds is not None
-    low, high = bounds
-    assert low - 1 <= runner(at) - at <= high + 1

@@ -1,4 +1,4 @@
-"""Lines of real runs of Ray 2.60.0, one for each event, and what they mean."""
+"""Lines of real runs of Ray 2.60.0 and KubeRay 1.7.0, one for each event, and what they mean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.rayserve import logs
-from runner.rayserve.logs import FILES, Line, meaning, read, wall
+from runner.rayserve.logs import FILES, OPERATOR, Line, concerns, meaning, read, wall
 from tests import golden
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -55,8 +55,9 @@ UNSEEN = {
     ("controller", "update_failed"),
     ("controller", "scaling"),
     ("controller", "loop_slow"),
+    ("operator", "leading"),
 }
-"""Events that no recorded run had; their messages are those of Ray 2.60.0's source."""
+"""Events that no recorded run had; their messages are those of Ray 2.60.0's source, and of client-go's."""
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_the_document_names_every_event_and_what_it_is_about():
         assert set(re.findall(r"`(\w+)`", rows[event])) == names, event
 
 
-@pytest.mark.parametrize("source", FILES)
+@pytest.mark.parametrize("source", [*FILES, OPERATOR])
 @given(text=st.text(max_size=200))
 def test_any_text_is_taken(source, text):
     line = read(source, text)
@@ -125,3 +126,60 @@ def test_the_time_of_a_line_is_local():
     now = time.time()
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f",{int(now % 1 * 1000):03}"
     assert abs(wall(stamp) - now) < 0.01
+
+
+def test_a_line_of_the_operator_is_what_it_says_and_what_that_is_about():
+    text = json.dumps(
+        {
+            "level": "info",
+            "ts": "2026-11-24T13:07:22.976Z",
+            "logger": "controllers.RayService",
+            "msg": "Found it.",
+            "RayService": {"name": "demo", "namespace": "ours"},
+            "reconcileID": "1",
+            "where": ["a\n b", 1],
+            "stacktrace": "deep",
+        }
+    )
+    line = read(OPERATOR, text)
+    assert line.message == 'Found it. RayService=demo where=["a\\n b", 1]'
+    assert wall(line.stamp) == 1795525642.976
+    assert read(OPERATOR, "2026-11-24\tINFO\tsetup\tstarting\n").message.endswith("\tstarting")
+
+
+@pytest.mark.parametrize(
+    ("about", "mine"),
+    [
+        ({}, True),
+        ({"RayService": {"name": "demo", "namespace": "ours"}}, True),
+        ({"RayCluster": {"name": "demo-abc", "namespace": "ours"}}, True),
+        ({"RayCluster": {"name": "demos", "namespace": "ours"}}, False),
+        ({"RayService": {"name": "demo", "namespace": "theirs"}}, False),
+        ({"RayJob": {"name": "batch", "namespace": "ours"}}, False),
+    ],
+)
+def test_lines_of_the_operator_about_others_are_told_apart(about, mine):
+    assert concerns(json.dumps({"msg": "x", **about}), "ours", "demo") is mine
+
+
+def test_a_line_of_the_operator_that_is_no_object_may_be_about_anybody():
+    assert concerns("{ not JSON", "ours", "demo")
+    assert concerns('{"RayService": "demo"}', "ours", "demo")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("found 0 head", {"reason": "found 0 head"}),
+        (
+            "failed to get Serve application statuses. Please check https://x for more details. err: 500",
+            {"reason": "500"},
+        ),
+        # Two wrote at once, and one of them does so again: no controller goes without.
+        ('Operation cannot be fulfilled on x "y": the object has been modified; please try again', None),
+    ],
+)
+def test_why_the_operator_could_not_go_on(error, expected):
+    text = json.dumps({"msg": "Reconciler error", "RayService": {"name": "s"}, "error": error})
+    found = meaning(OPERATOR, read(OPERATOR, text))
+    assert (found and dict(found.about)) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from runner.journal.events import ProbeStart
 from runner.journal.samples import HEADER_BYTES, MAGIC, RECORD, Recordings
 from runner.steps import live
 from runner.timeline import live as of_timeline
-from tests.timeline.simulator import ORIGIN, Outage, Setting, World
+from runner.timeline.clocks import Axis, Ping
+from tests.timeline.simulator import ORIGIN, Outage, Setting, World, nanoseconds
 
-ZERO = ORIGIN / 1e9
+AXIS = Axis(ORIGIN)
 SETTING = Setting(rate=20.0, blind_after=0.25, length=60.0)
 PROBE = ProbeStart(
     scenario=0,
@@ -85,7 +87,7 @@ def test_the_end_of_the_files_says_what_all_of_them_say(tmp_path_factory, outage
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample_files, "SHORT", 400)
         write(folder, world, now)
-        [found] = live.streaks(Recordings(folder), [PROBE], zero=ZERO, now=now, at_least=at_least)
+        [found] = live.streaks(Recordings(folder), [PROBE], axis=AXIS, now=now, at_least=at_least)
     whole = Recordings(folder).series("samples/0/users.samples")
     stalls = Recordings(folder).prober(0).stalls
     known = of_timeline.streak(whole, stalls, now=ORIGIN + round(now * 1e9))
@@ -105,7 +107,7 @@ def test_the_end_of_the_files_says_what_all_of_them_say(tmp_path_factory, outage
 @pytest.mark.parametrize(("probe", "named"), [("users", "users/head/new"), ("head", "head/new")])
 def test_a_probe_called_as_its_endpoint_is_not_named_twice(tmp_path, probe, named):
     start = ProbeStart(scenario=0, probe=probe, series=({**PROBE.series[0], "series": "head/new"},))
-    said = live.not_good(live.streaks(Recordings(tmp_path), [start], zero=ZERO, now=3.0))
+    said = live.not_good(live.streaks(Recordings(tmp_path), [start], axis=AXIS, now=3.0))
     assert said == f"probe {named} has had no good answer for 3.0 s"
 
 
@@ -121,6 +123,37 @@ def test_an_hour_of_samples_is_not_read_again_and_again(tmp_path, monkeypatch):
             yield raw
 
     monkeypatch.setattr(sample_files, "_ends", counted)
-    [found] = live.streaks(Recordings(tmp_path), [PROBE], zero=ZERO, now=3600.0, at_least=5.0)
+    [found] = live.streaks(Recordings(tmp_path), [PROBE], axis=AXIS, now=3600.0, at_least=5.0)
     assert found.length >= 5.0
     assert read < 40_000
+
+
+PINGS = [Ping(nanoseconds(n) - 9 * 10**12 - 50_000_000, nanoseconds(n), nanoseconds(n) - 9 * 10**12 + 50_000_000)
+         for n in range(60)]  # fmt: skip
+"""The prober is 9000 s ahead, and each ping takes 0.1 s."""
+
+
+def test_by_another_clock_a_streak_is_as_long_as_it_is_at_least(tmp_path):
+    write(tmp_path, World(SETTING, [Outage(30.0, 32.0, "refused")]), 40.0)
+    recordings = Recordings(tmp_path)
+    away = Axis(ORIGIN - 9 * 10**12, PINGS)
+    [here] = live.streaks(recordings, [PROBE], axis=AXIS, now=40.0, at_least=10.0)
+    [there] = live.streaks(recordings, [PROBE], axis=away, now=40.0, at_least=10.0)
+    assert here.since is not None
+    assert there.since is not None
+    assert here.since + 0.049 <= there.since <= here.since + 0.053
+    assert here.until - 0.2 <= there.until <= here.until - 0.049
+    # Long enough is long enough for sure.
+    [enough] = live.streaks(recordings, [PROBE], axis=away, now=40.0, at_least=7.5)
+    assert enough.length >= 7.5
+
+
+def test_a_prober_whose_clock_nobody_knows_is_not_good(tmp_path):
+    write(tmp_path, World(SETTING), 40.0)
+    broken = Axis(
+        ORIGIN - 9 * 10**12, [*PINGS[:30], *(replace(each, p=each.p + 10**9) for each in PINGS[30:40])]
+    )
+    found = live.streaks(Recordings(tmp_path), [PROBE], axis=broken, now=40.0)
+    assert live.not_good(found) == (
+        "the clock of probe users/service/new cannot be joined with the run's: its pings disagree"
+    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from runner.steps.recovery import lingers, missing, remains, unsettled
+from runner.steps.recovery import exchanging, lingers, missing, remains, unsettled
 from runner.steps.scene import Fault
+from runner.steps.wait_for import _recovered
 
 
 def document() -> dict[str, Any]:
@@ -59,6 +61,15 @@ def test_what_is_missing_is_named(path: tuple[Any, ...], value: Any, said: str) 
         place = place[key]
     place[path[-1]] = value
     assert missing(now, document()) == said
+
+
+def test_a_pod_that_was_ready_has_to_be_ready_again() -> None:
+    before, now = document(), document()
+    now["processes"][1]["ready"] = False
+    assert missing(now, before) is None  # nobody said that it was
+    before["processes"][1]["ready"] = True
+    assert missing(now, before) == "worker-1 is not Ready"
+    assert missing(before, before) is None
 
 
 def test_a_killed_node_that_is_still_listed_as_alive_is_stale() -> None:
@@ -134,6 +145,11 @@ def test_what_was_unknown_before_is_not_asked_for() -> None:
     assert remains(nothing, nothing, [{"slot": "break", "role": "command", "pid": 5}]) is None
 
 
+def test_machines_that_nobody_can_say_anything_of_are_not_known_to_be_down() -> None:
+    blind = document() | {"unknown": ["processes"], "processes": []}
+    assert missing(blind, document()) == "nobody could say what the processes are"
+
+
 def test_a_killed_proxy_is_stale_as_long_as_serve_lists_it() -> None:
     hits = [{"slot": "head", "role": "proxy", "actor_id": "p", "pid": 7, "node_id": "n-head"}]
     # Ray knows already that its actor is dead; Serve still calls the proxy healthy.
@@ -168,3 +184,43 @@ def test_replicas_are_as_many_as_are_declared_now() -> None:
     before["deployments"][0]["target_replicas"] = 2
     before["replicas"] *= 2
     assert missing(document(), before) is None
+
+
+def test_an_exchanged_cluster_has_to_be_gone_and_another_to_serve() -> None:
+    before = document()
+    hit = {"slot": "worker-1", "role": "worker", "exchanged": "old"}
+    new = {"name": "new", "serves": True, "pods": 2}
+
+    def after(*rows: dict[str, Any]) -> dict[str, Any]:
+        now = copy.deepcopy(before)
+        for row in now["nodes"]:
+            row["id"] += "-new"
+        for name in ("actors", "replicas", "proxies"):
+            now[name] = []
+        return {**now, "clusters": list(rows)}
+
+    assert remains(before, before, [hit]) == "nobody could say which RayClusters there are"
+    assert remains(after({"name": "old", "serves": True, "pods": 2}), before, [hit]) == (
+        "the RayCluster old still serves"
+    )
+    assert remains(after({"name": "old", "serves": False, "pods": 1}, new), before, [hit]) == (
+        "the RayCluster old is still there"
+    )
+    assert remains(after({**new, "serves": False}), before, [hit]) == "no RayCluster serves"
+    assert remains(after(new), before, [hit]) is None
+    # What Ray lists must be the new one's, too.
+    assert remains({**before, "clusters": [new]}, before, [hit]) is not None
+
+
+async def test_as_long_as_an_exchanged_cluster_is_there_the_recovery_is_known_to_be_missing() -> None:
+    hits = ({"slot": "head", "role": "head", "exchanged": "old"},)
+    upgraded = fault(0, *hits, before=document())
+    scene = SimpleNamespace(
+        faults=[upgraded], fault=lambda _name: upgraded, observation=SimpleNamespace(asked=7.0)
+    )
+    check = _recovered("fault0", cast("Any", None), cast("Any", SimpleNamespace(scene=scene)))
+    for rows, known in (([], None), (None, None), ([{"name": "old", "serves": False, "pods": 1}], 7.0)):
+        scene.fresh = {**document(), "clusters": rows}
+        assert exchanging(scene.fresh, hits) == (known is not None)
+        assert await check() is not None
+        assert upgraded.missing == known

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import random
 import socket
 import subprocess
@@ -11,10 +13,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.journal.samples import ProberLog, Samples, read_prober_log, read_samples
+from runner.timeline.clocks import Axis, Ping, Placing
 from runner.timeline.evidence import gather, timing
 from runner.timeline.run import Window
 from runner.timeline.windows import analyse
@@ -25,6 +28,9 @@ SERVER = Path(__file__).with_name("server.py")
 PROBER = ROOT / "runner" / "probes" / "prober.py"
 DELAYING = ("blackholed", "stalled", "hiccup")
 """Outages that only delay answers: they count if longer than slow_after + 2 periods."""
+ROOT_THERE = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+ELSEWHEN = ("unshare", *ROOT_THERE, "--time", "--monotonic", "10000", "--")
+"""Starts a process whose CLOCK_MONOTONIC is 10 000 s ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Recording:
     hiccups: tuple[Outage, ...]
     series: tuple[Samples, ...]
     log: ProberLog
+    pings: tuple[Ping, ...] | None = None
+    """How the prober's clock stands to that of the truth, where it is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +166,23 @@ def free_port() -> int:
 
 
 def record(
-    folder: Path, outages: Sequence[dict[str, float | str]], settings: Settings, *, quiet: float = 0.0
+    folder: Path,
+    outages: Sequence[dict[str, float | str]],
+    settings: Settings,
+    *,
+    quiet: float = 0.0,
+    before: Sequence[str] = (),
 ) -> Recording:
     """Let the server go down as scheduled while the prober asks it over new and reused connections.
 
-    `quiet` seconds follow in which nothing goes down.
+    `quiet` seconds follow in which nothing goes down. `before` starts the prober, on another clock.
     """
     port = free_port()
     truth: list[Outage] = []
+    pings: list[Ping] = []
     # The server begins at once: the prober stands ready by then.
     with (
-        ready(sys.executable, "-I", str(PROBER), str(folder)) as prober,
+        ready(*before, sys.executable, "-I", str(PROBER), str(folder)) as prober,
         ready(sys.executable, str(SERVER), str(port), json.dumps(list(outages))) as server,
     ):
         assert server.stdin is not None
@@ -188,8 +202,10 @@ def record(
         done = False
         while not done or left > 0:
             number += 1
+            asked = time.monotonic_ns()
             say(command="ping", id=number)
-            prober.stdout.readline()
+            pong = json.loads(prober.stdout.readline())
+            pings.append(Ping(asked, pong["p_ns"], time.monotonic_ns()))
             if done:
                 time.sleep(min(left, 10))
                 left -= 10
@@ -211,6 +227,7 @@ def record(
         tuple(each for each in truth if each.kind == "hiccup"),
         tuple(read_samples(folder / f"{connection}.samples") for connection in ("new", "reused")),
         read_prober_log(folder / "prober.jsonl"),
+        tuple(pings) if before else None,
     )
 
 
@@ -226,9 +243,20 @@ def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window
         t0 = int(samples.header["t0_ns"])
         scope = (t0, max(int(samples.sent[-1]), recording.log.stops["truth"]))
         found = analyse(evidence, timing(samples.header), scope=scope, zero=t0, log=recording.log)
+        # From here on all is counted from t0 by the clock of the truth.
+        zero = t0 + Axis(0, recording.pings).best(t0)
+        axis = Axis(zero, recording.pings)
+        placing = Placing(axis, t0, (-math.inf, math.inf))
+        found = replace(
+            found,
+            windows=tuple(placing.window(each) for each in found.windows),
+            blind=tuple(placing.blind(each) for each in found.blind),
+        )
+        sent = samples.sent + (zero - t0)
+        scope = (scope[0] + (zero - t0), scope[1] + (zero - t0))
         unclaimed = list(found.windows)
         for outage in recording.truth:
-            down, up = (outage.down - t0) / 1e9, (outage.up - t0) / 1e9
+            down, up = (outage.down - zero) / 1e9, (outage.up - zero) / 1e9
             limit = 2 * period + (settings.slow if outage.kind in DELAYING else 0)
             # What the server's own pauses and the prober's blindness touch proves nothing of either.
             reach = settings.slow * 1e9
@@ -239,11 +267,11 @@ def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window
                 for h in recording.hiccups
             )
             dark = [b for b in found.blind if b.start < up + settings.slow and down - settings.slow < b.end]
-            windows = [w for w in found.windows if w.start.earliest <= up and down <= _latest(w, scope, t0)]
+            windows = [w for w in found.windows if w.start.earliest <= up and down <= _latest(w, scope, zero)]
             unclaimed = [w for w in unclaimed if w not in windows]
             # On a busy machine even a short pause of the prober can hide a short outage from it.
             late = outage.up - (reach if outage.kind in DELAYING else 0)
-            asked = bool(((samples.sent > outage.down) & (samples.sent < late)).any())
+            asked = bool(((sent > outage.down) & (sent < late)).any())
             due = down >= 0 and up - down >= limit and asked and not muddled and not dark
             note = "hiccup" if muddled else "blind" if dark else "" if asked else "nobody asked"
             if len(windows) != 1 or windows[0].end is None:
@@ -268,18 +296,18 @@ def compare(recording: Recording) -> tuple[list[Finding], list[tuple[str, Window
                     note,
                 )
             )
-        false += [(connection, w) for w in unclaimed if not _explained(w, recording.hiccups, scope, t0)]
+        false += [(connection, w) for w in unclaimed if not _explained(w, recording.hiccups, scope, zero)]
     return findings, false
 
 
-def _latest(window: Window, scope: tuple[int, int], t0: int) -> float:
-    return window.end.latest if window.end else (scope[1] - t0) / 1e9
+def _latest(window: Window, scope: tuple[int, int], zero: int) -> float:
+    return window.end.latest if window.end else (scope[1] - zero) / 1e9
 
 
-def _explained(window: Window, hiccups: Sequence[Outage], scope: tuple[int, int], t0: int) -> bool:
+def _explained(window: Window, hiccups: Sequence[Outage], scope: tuple[int, int], zero: int) -> bool:
     """Whether the server itself says that it did not run then."""
     return any(
-        window.start.earliest <= (h.up - t0) / 1e9 and (h.down - t0) / 1e9 <= _latest(window, scope, t0)
+        window.start.earliest <= (h.up - zero) / 1e9 and (h.down - zero) / 1e9 <= _latest(window, scope, zero)
         for h in hiccups
     )
 

@@ -258,7 +258,7 @@ def test_sigint_heals_and_reports(truth: Truth, tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
     assert "Traceback" not in output
-    assert [each["kind"] for each in truth.said if each["kind"] != "hiccup"] == ["http_503"]
+    eventually(lambda: [each["kind"] for each in truth.said if each["kind"] != "hiccup"] == ["http_503"])
     assert children() == before
     events = read(run_of(tmp_path) / "journal.jsonl")
     assert [each.signal for each in events if isinstance(each, Interrupt)] == ["SIGINT"]

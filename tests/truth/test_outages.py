@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.truth.outages import DELAYING, Settings, compare, record, wrong
+from tests.truth.outages import DELAYING, ELSEWHEN, Settings, compare, record, wrong
 from tests.truth.server import KINDS
 
+FAST = Settings(rate=100, slow_after=0.2, blind_after=0.2)
 OUTAGES = [
     {"kind": kind, "after": 1.6, "lasts": lasts}
     for kind in KINDS
@@ -18,12 +19,12 @@ OUTAGES = [
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    "settings",
-    [Settings(rate=100, slow_after=0.2, blind_after=0.2), Settings(rate=20)],
-    ids=["fast", "default"],
+    ("settings", "before"),
+    [(FAST, ()), (Settings(rate=20), ()), (FAST, ELSEWHEN)],
+    ids=["fast", "default", "by another clock"],
 )
 def test_every_outage_is_found_and_the_truth_lies_inside_its_bracket(
-    tmp_path: Path, settings: Settings
+    tmp_path: Path, settings: Settings, before: tuple[str, ...]
 ) -> None:
     found: set[str] = set()
     attempts = 0
@@ -33,7 +34,10 @@ def test_every_outage_is_found_and_the_truth_lies_inside_its_bracket(
         attempts += 1
         folder = tmp_path / str(attempts)
         folder.mkdir()
-        findings, false = compare(record(folder, OUTAGES, settings))
+        recording = record(folder, OUTAGES, settings, before=before)
+        ahead = int(recording.series[0].header["t0_ns"]) - recording.truth[0].down
+        assert (ahead > 9_000 * 10**9) == bool(before)
+        findings, false = compare(recording)
         assert wrong(findings, false) == []
         assert len(findings) == 2 * len(OUTAGES)
         found = {each.outage.kind for each in findings if each.due and each.inside}

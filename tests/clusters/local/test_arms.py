@@ -1,4 +1,4 @@
-"""Which actors an action means, and how killing by Ray's means is prepared."""
+"""How actions on actors are prepared, and killing by Ray's means."""
 
 from __future__ import annotations
 
@@ -10,69 +10,7 @@ from runner.clusters.local import actors
 from runner.clusters.local.scripts import Head
 from runner.clusters.local.wire import Wire
 from runner.errors import ClusterError, Unreachable
-
-
-def actor(role: str, number: int, **changes: Any) -> dict[str, Any]:
-    row = {"id": f"{role}{number}", "role": role, "name": f"{role}-{number}", "state": "ALIVE", "dead": False}
-    row["class"] = f"Serve{role.title()}"
-    return (
-        row
-        | {"pid": 100 + number, "node_id": "n", "slot": f"worker-{number % 2 + 1}", "restarts": 0}
-        | changes
-    )
-
-
-DOCUMENT: dict[str, Any] = {
-    "unknown": [],
-    "actors": [
-        actor("controller", 0, slot="head"),
-        actor("controller", 9, state="DEAD", dead=True, pid=7),
-        *(actor("replica", number) for number in range(1, 7)),
-        actor("replica", 7, state="PENDING_CREATION", pid=None),
-        actor("replica", 8),
-    ],
-    "replicas": [
-        {
-            "actor_id": f"replica{number}",
-            "app": "b" if number == 6 else "a",
-            "deployment": "D",
-            "state": "RUNNING",
-        }
-        for number in range(1, 7)
-    ]
-    + [{"actor_id": "replica8", "app": "a", "deployment": "D", "state": "STOPPING"}],
-}
-
-
-def ids(seed: int = 1, **arguments: Any) -> list[str]:
-    return [row["id"] for row in actors.chosen(actors.matching(DOCUMENT, arguments), arguments, seed)]
-
-
-def test_only_the_living_are_chosen() -> None:
-    assert ids(role="controller") == ["controller0"]
-    assert ids(role="replica", mode="all") == [f"replica{number}" for number in range(1, 7)]
-
-
-def test_one_is_drawn_with_the_seed() -> None:
-    assert all(ids(seed, role="replica") == ids(seed, role="replica") for seed in range(20))
-    assert len({ids(seed, role="replica")[0] for seed in range(50)}) > 3
-
-
-def test_some_are_drawn_and_too_few_are_said() -> None:
-    three = ids(role="replica", mode={"fixed": 3})
-    assert len(three) == 3
-    assert three == sorted(three) == ids(role="replica", mode={"fixed": 3})
-    assert len(ids(role="replica", mode={"percent": 50})) == 3
-    with pytest.raises(ClusterError, match="7 are to be hit, and there are only 6"):
-        ids(role="replica", mode={"fixed": 7})
-
-
-def test_application_deployment_and_node_narrow_it() -> None:
-    assert ids(role="replica", mode="all", app="b") == ["replica6"]
-    assert ids(role="replica", mode="all", slot="worker-2", app="a") == ["replica1", "replica3", "replica5"]
-    for words in ({"app": "c"}, {"deployment": "E"}, {"slot": "head"}):
-        with pytest.raises(ClusterError, match="There is no living actor with the role replica"):
-            ids(role="replica", **words)
+from tests.clusters.test_actors import DOCUMENT
 
 
 class Supervised:
@@ -121,7 +59,7 @@ async def test_a_frozen_actor_is_thawed_by_its_number_and_its_beginning() -> Non
     made = await actors.arm_actor(living, {"role": "controller"}, HEAD, [DOCUMENT], 1, freeze=True)  # type: ignore[arg-type]
     assert made.undo is not None
     assert (made.undo.kind, made.undo.arguments) == ("thaw", {"frozen": [["head", [[100, 7]]]]})
-    with pytest.raises(ClusterError, match="It is not there any more: controller controller-0"):
+    with pytest.raises(ClusterError, match="no living actor with the role controller"):
         await armed(Supervised(), {"role": "controller"}, DOCUMENT, freeze=True)
 
 
@@ -137,5 +75,6 @@ async def test_trap_10_without_a_head_ray_is_not_even_asked(monkeypatch: pytest.
         await armed(Wire("/none"), {"role": "controller", "how": "ray_kill"}, DOCUMENT)
     assert "Only a signal" in str(caught.value.help)
     assert asked == ["connect"]
-    # A signal needs no head: what is known of the actor is enough.
-    assert await armed(Wire("/none"), {"role": "controller"}, DOCUMENT) == [100]
+    # A signal needs no head: what is known of the actor is enough, and that it lives.
+    living = Supervised(p100=(7, "ray::ServeController.listen_for_change"))
+    assert await armed(living, {"role": "controller"}, DOCUMENT) == [100]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.clusters import listening
 from runner.clusters.local import follower
 from runner.clusters.local.follower import Follower
 
@@ -164,9 +165,9 @@ def test_what_is_said_all_the_time_is_passed_on_once_and_health_checks_each_time
 
 def test_a_storm_is_cut_and_that_is_said(session, following, told):
     path = session / "gcs_server.out"
-    append(path, "".join(gcs(9.9, REGISTERED) for _ in range(follower.BURST + 40)))
+    append(path, "".join(gcs(9.9, REGISTERED) for _ in range(listening.BURST + 40)))
     look(following, 10.0)
-    assert len(told.take()) == follower.BURST
+    assert len(told.take()) == listening.BURST
     look(following, 10.2)
     ((_, _, text, _, data),) = told.take()
     assert data == {"event": "dropped", "lines": 40}

@@ -16,6 +16,7 @@ from runner.clusters.local.cluster import LocalCluster, open_cluster
 from runner.clusters.local.settings import Settings
 from runner.errors import CannotRun, ClusterError, Unreachable
 from runner.rayserve.members import Members, count
+from tests.clusters.contract import armed
 from tests.clusters.local.application import sleepy
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -82,9 +83,9 @@ async def answers(made: LocalCluster, slot: str) -> bool:
 
 
 async def do(made: LocalCluster, kind: str, **arguments: Json) -> Acted:
-    armed = await made.arm(Action(kind, arguments))
-    acted = await armed.act()
-    confirmation = await armed.confirm()
+    ready = await armed(made, Action(kind, arguments))
+    acted = await ready.act()
+    confirmation = await ready.confirm()
     assert confirmation.confirmed, confirmation.why
     return acted
 
@@ -110,10 +111,9 @@ async def test_a_head_that_is_killed_comes_back_to_the_same_replicas(tmp_path: P
         await do(made, "node", slot="head", how="crash")
         down = await made.state()
         assert {"nodes", "actors", "applications"} <= set(down["unknown"])
-        assert next(row for row in down["processes"] if row["slot"] == "head")["state"] in (
-            "waiting",
-            "starting",
-        )
+        head = next(row for row in down["processes"] if row["slot"] == "head")
+        # On a busy machine it may have been started again by the time that all have been asked.
+        assert head["state"] in ("waiting", "starting") or head["starts"] >= 2
         assert await pids(made, "worker-1") <= before | await pids(made, "worker-2")
         back = await until(made, whole)
         assert next(row for row in back["processes"] if row["slot"] == "head")["starts"] >= 2
@@ -215,8 +215,8 @@ async def test_actors_are_killed_by_signal_and_by_ray(tmp_path: Path) -> None:
         await until(made, lambda document: any(proxy.items() <= row.items() for row in document["actors"]))
 
         # An armed kill that is let go hits nothing, and leaves no process.
-        armed = await made.arm(Action("actor", {"role": "proxy", "how": "ray_kill", "slot": "worker-1"}))
-        await armed.disarm()
+        kill = Action("actor", {"role": "proxy", "how": "ray_kill", "slot": "worker-1"})
+        await (await armed(made, kill)).disarm()
         assert (await made.http("worker-1", "GET", "/-/healthz")).status == 200
 
 

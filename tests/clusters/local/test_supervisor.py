@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 
 from runner import clock
 from runner.clusters.local import http, processes
-from runner.clusters.local.blueprint import Unit
+from runner.clusters.local.blueprint import Blueprint, Unit
+from runner.clusters.local.supervisor import Supervisor
 from runner.errors import ClusterError, Unreachable
 from tests.clusters.local.stage import ADDRESSES, LAYOUTS, LISTEN, free_port, shell, stage
 
@@ -48,6 +50,16 @@ async def test_a_unit_comes_up_and_is_counted(layout: str, tmp_path: Path) -> No
         await it.heard("head", "up")
         row = await it.grown("head", 3)
         assert (row["state"], row["starts"], row["role"], row["count"]) == ("up", 1, "node", 3)
+
+
+async def test_a_unit_of_which_nothing_lives_is_not_up_though_nobody_has_taken_note(tmp_path: Path) -> None:
+    supervisor = Supervisor(
+        Blueprint("loopback", str(tmp_path), "127.0.0.1", (shell(str(tmp_path), "head", SLEEP),))
+    )
+    head = supervisor._units["head"]
+    head.state, head.session = "up", 1 << 30
+    [row] = supervisor._table()
+    assert (row["state"], row["count"]) == ("waiting", 0)
 
 
 @both_layouts
@@ -281,8 +293,11 @@ async def test_a_node_without_its_vital_process_is_ended_and_started_again(tmp_p
 
     async with stage("loopback", tmp_path, make, start_limit=5.0) as it:
         await it.heard("head", "up")
-        await it.grown("head", 3)
-        [[pid, _started]] = (await it.ask("find", slot="head", process="raylet"))["processes"]
+        # What was forked is a shell until it is the program.
+        async with asyncio.timeout(20):
+            while not (found := (await it.ask("find", slot="head", process="raylet"))["processes"]):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        [[pid, _started]] = found
         assert (await it.ask("find", slot="head", process="gcs_server"))["processes"] == []
         acted = await it.ask("signal", slot="head", pids=[pid], signal=9)
         said = await it.heard("head", "dead", "ended", "up")
@@ -315,6 +330,19 @@ async def test_a_spawned_process_that_does_not_end_is_killed_at_the_limit(
         _, (_reader, writer) = await it.wire.open(question | {"command": ["sleep", "100000"]}, timeout=5)
         writer.close()
         assert (await it.ask("wait", name="deaf", limit=0.2))["exit_code"] == -signal.SIGKILL
+
+
+async def test_what_watching_costs_is_told_since_it_was_asked_last(tmp_path: Path) -> None:
+    async with stage("loopback", tmp_path, one(SLEEP)) as it:
+        await it.heard("head", "up")
+        first = await it.cluster.weight()
+        assert first["requests"] == 0
+        assert 0.01 < first["supervisor_cpu_s"] < 60
+        with suppress(Unreachable):  # nobody is there, and it was asked all the same
+            await it.cluster._ask("GET", "/", None)
+        second = await it.cluster.weight()
+        assert second["requests"] == 1
+        assert 0 <= second["supervisor_cpu_s"] < first["supervisor_cpu_s"]
 
 
 @both_layouts
