@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.clusters.contract import Hit
 from runner.clusters.draw import drawn
-from runner.errors import ClusterError
+from runner.errors import ClusterError, Unreachable
 
 Json = Any
 Document = Mapping[str, Json]
@@ -63,7 +63,7 @@ async def resolve(
     *,
     by_signal: bool,
 ) -> list[Mapping[str, Json]]:
-    """Give the actors that an action hits; raises ClusterError where nobody can say, or there are too few.
+    """Give the actors that an action hits; raises Unreachable where nobody can say, ClusterError for too few.
 
     `documents` are what the cluster says now, and what it said when last it said anything: a signal needs no
     head, and finds the actors that were known. It ends processes that live and are the actors', as `living`
@@ -73,7 +73,7 @@ async def resolve(
     role = arguments["role"]
     known = next((each for each in documents[: None if by_signal else 1] if knows(each, role)), None)
     if known is None:
-        raise ClusterError(f"Nobody can say now which actor is a {role}: Ray's head does not answer.")
+        raise Unreachable(f"Nobody can say now which actor is a {role}: Ray's head does not answer.")
     found = matching(known, arguments)
     return chosen(await living(found) if by_signal else found, arguments, seed)
 

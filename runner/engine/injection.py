@@ -9,14 +9,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from runner.clusters.contract import Acted, Armed, Confirmation
+from runner.clusters.contract import Acted, Action, Armed, Confirmation
 from runner.engine.undo import Undos
-from runner.errors import ClusterError, FtrunError
+from runner.errors import ClusterError, FtrunError, Unreachable
 from runner.journal.events import FaultConfirmed, FaultInjected, FaultIntent
 from runner.steps.catalogue import aims
 from runner.steps.stage import Stage
 
 Json = Any
+
+PATIENCE, AGAIN = 10.0, 0.3
+"""Seconds for which who does not answer is asked again before a fault, and between two such questions."""
 
 
 async def inject(
@@ -35,7 +38,7 @@ async def inject(
     armed: list[Armed] = []
     try:
         for action in aimed.actions:
-            armed.append(await stage.cluster.arm(action))  # noqa: PERF401 (each is to be disarmed if the next fails)
+            armed.append(await _armed(stage, action))  # noqa: PERF401 (each is to be disarmed if the next fails)
         if stage.abreast is not None:
             await stage.abreast()
         hits = tuple(
@@ -93,6 +96,18 @@ async def inject(
         "injected": at,
         "confirmed": sure,
     }
+
+
+async def _armed(stage: Stage, action: Action) -> Armed:
+    """Arm; who gives no answer is asked again for `PATIENCE`: a head may be busy. Raises ClusterError."""
+    until = stage.journal.now() + PATIENCE
+    while True:
+        try:
+            return await stage.cluster.arm(action)
+        except Unreachable:
+            if stage.journal.now() > until:
+                raise
+        await asyncio.sleep(AGAIN)
 
 
 async def _together(armed: list[Armed]) -> list[Acted]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -92,11 +91,8 @@ async def armed(cluster: Cluster, action: Action) -> Armed:
         while True:
             try:
                 return await cluster.arm(action)
-            except ClusterError as error:
-                late = re.search("Nobody can say now|does not say now|did not answer", error.message)
-                if not late and not isinstance(error, Unreachable):
-                    raise
-            await asyncio.sleep(0.3)
+            except Unreachable:
+                await asyncio.sleep(0.3)
 
 
 def node_died(slot: str) -> Happened:

@@ -18,7 +18,7 @@ from runner.clusters.contract import Action, Armed, Completed, Facts, Prober, Sa
 from runner.clusters.fake.cluster import Fake
 from runner.clusters.fake.prober import ScriptedProber
 from runner.clusters.fake.world import Replica, World
-from runner.errors import CannotRun, InvalidInput, Lost
+from runner.errors import CannotRun, InvalidInput, Lost, Unreachable
 from runner.journal import events
 from runner.journal.journal import Journal, pending
 from runner.language.plan import Application
@@ -359,6 +359,27 @@ async def test_background_steps_of_one_name_all_end_with_the_scenario(tmp_path: 
     )
     assert told.states()["steps[0]#1.block[0]"] == told.states()["steps[0]#2.block[0]"] == "cancelled"
     assert told.run.scenarios[0].end < 60
+
+
+@pytest.mark.parametrize("silent", [3, 10_000])
+async def test_who_is_too_busy_to_answer_is_asked_again_before_a_fault(
+    silent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = Fake.arm
+    asked = 0
+
+    async def busy(self: Fake, action: Action) -> Armed:
+        nonlocal asked
+        asked += 1
+        if asked <= silent:
+            raise Unreachable("The head does not answer.")
+        return await arm(self, action)
+
+    monkeypatch.setattr(Fake, "arm", busy)
+    told = await play("- deploy:\n- kill: {node: head}", tmp_path)
+    assert len(told.all(events.FaultConfirmed)) == (silent == 3)
+    assert told.states()["steps[1]"] == ("ok" if silent == 3 else "error")
+    assert 3 < asked < 40
 
 
 async def test_faults_at_the_same_time_have_numbers_of_their_own(

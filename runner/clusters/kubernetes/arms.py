@@ -185,7 +185,7 @@ async def heard(stream: Stream, lines: Any, timeout: float) -> str | None:
         return None
     except TimeoutError as error:
         await stream.close()
-        raise ClusterError(f"The script in the container did not answer within {timeout:g} s.") from error
+        raise Unreachable(f"The script in the container did not answer within {timeout:g} s.") from error
 
 
 @dataclass
@@ -639,7 +639,7 @@ async def arm_drain(there: Site, arguments: Words, document: Document) -> ArmedD
     pod = there.standing(slot)
     alive = [row["id"] for row in document["nodes"] if row["slot"] == slot and not row["dead"]]
     if not alive:
-        raise ClusterError(f"Ray's head does not say now that {slot} is alive: it cannot be drained.")
+        raise Unreachable(f"Ray's head does not say now that {slot} is alive: it cannot be drained.")
     await require_head(there)
     said = node_hit(there.world, slot, pod, f"{slot}, the pod {pod.name}, node {alive[0]}", node_id=alive[0])
     words = (str(alive[0]), arguments["reason"], str(round(arguments["deadline"] * 1000)))

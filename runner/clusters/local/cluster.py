@@ -337,7 +337,7 @@ class LocalCluster:
         rows = (await self.state())["nodes"]
         alive = [node["id"] for node in rows if node["slot"] == slot and not node["dead"]]
         if not alive:
-            raise ClusterError(f"Ray's head does not say now that {slot} is alive: it cannot be drained.")
+            raise Unreachable(f"Ray's head does not say now that {slot} is alive: it cannot be drained.")
         hit = arms.node_hit(
             row, addresses[slot], f"{slot} ({addresses[slot]}), node {alive[0]}", node_id=alive[0]
         )

@@ -60,7 +60,7 @@ async def _heard(script: End, timeout: float) -> Mapping[str, Json]:
         async with asyncio.timeout(timeout):
             line = await script[0].readline()
     except TimeoutError as error:
-        raise ClusterError(f"Ray did not answer within {timeout:g} s.") from error
+        raise Unreachable(f"Ray did not answer within {timeout:g} s.") from error
     if not line:
         raise ClusterError("The script that was to ask Ray ended without a word.")
     event: Mapping[str, Json] = json.loads(line)

@@ -39,9 +39,9 @@ async def armed(wire: Any, arguments: dict[str, Any], *documents: dict[str, Any]
 @pytest.mark.parametrize("unknown", ["actors", "replicas"])
 async def test_what_nobody_knows_cannot_be_aimed_at(unknown: str) -> None:
     silent = DOCUMENT | {"unknown": [unknown]}
-    with pytest.raises(ClusterError, match="Nobody can say now"):
+    with pytest.raises(Unreachable, match="Nobody can say now"):
         await armed(Supervised(), {"role": "replica"}, silent)
-    with pytest.raises(ClusterError, match="Nobody can say now"):
+    with pytest.raises(Unreachable, match="Nobody can say now"):
         await armed(Supervised(), {"role": "replica"}, silent, silent)
 
 
