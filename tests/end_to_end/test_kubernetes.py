@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from tests.end_to_end.command import ROOT, Finished, ftrun
-from tests.kubernetes.fixtures import CLUSTER, Kubernetes
+from tests.kubernetes.fixtures import CLUSTER, Kubernetes, until
 from tests.kubernetes.kuberay import Operator
 
 pytestmark = [pytest.mark.timeout(1500)]
@@ -55,16 +56,20 @@ class Ended:
         return {each["cause"] for each in recovery["causes"]}
 
 
+def is_empty(kubernetes: Kubernetes) -> bool:
+    left = kubernetes.kubectl("get", KINDS, f"--namespace={SPACE}", "--output=name").split()
+    return not left or pytest.fail(f"There are still {left}.")
+
+
 @pytest.fixture(scope="module")
 def namespace(kubernetes: Kubernetes, kuberay: Operator) -> Iterator[Kubernetes]:
     """Give a Kubernetes with an operator and a namespace that is empty before, and after, too."""
     kubernetes.kubectl("create", "namespace", SPACE)
     try:
         yield kubernetes
-        left = kubernetes.kubectl("get", KINDS, f"--namespace={SPACE}", "--output=name")
-        assert left.split() == []
+        until(partial(is_empty, kubernetes), 60)
     finally:
-        kubernetes.kubectl("delete", "namespace", SPACE, "--timeout=120s")
+        kubernetes.kubectl("delete", "namespace", SPACE, "--timeout=180s")
 
 
 def on_kubernetes(
@@ -166,5 +171,5 @@ def test_a_machine_crashes_and_comes_back(spare: Kubernetes, tmp_path: Path) -> 
     ended = on_kubernetes(spare, tmp_path, "worker_host", inventory=file)
     assert set(ended.verdicts("worker_host").values()) == {"pass"}
     assert ended.finished.exit_code == 0
-    ready = spare.kubectl("get", "nodes", "--output=jsonpath={..conditions[?(@.type=='Ready')].status}")
-    assert ready.split() == ["True", "True"]
+    ready = ("get", "nodes", "--output=jsonpath={..conditions[?(@.type=='Ready')].status}")
+    until(lambda: spare.kubectl(*ready).split() == ["True", "True"], 60)

@@ -56,10 +56,20 @@ class Kubernetes:
 
 
 def until(happened: Callable[[], object], seconds: float, every: float = 0.3) -> None:
-    """Wait for something to be so; each look by kubectl costs a fifth of a second of a processor."""
+    """Wait for something to be so; each look by kubectl costs a fifth of a second of a processor.
+
+    A look that ends badly says nothing: an API server that is busy or away may answer the next one.
+    """
     limit = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < limit, f"not so after {seconds:.0f} s"
+    why = "not so"
+    while True:
+        try:
+            if happened():
+                return
+        except pytest.fail.Exception as failed:
+            why = str(failed)
+        if time.monotonic() > limit:
+            pytest.fail(f"After {seconds:.0f} s: {why}")
         time.sleep(every)
 
 

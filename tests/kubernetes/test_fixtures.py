@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.fixtures import Kubernetes, arrange, command
+from tests.kubernetes.fixtures import Kubernetes, arrange, command, until
 
 
 class Item(SimpleNamespace):
@@ -44,6 +44,20 @@ def test_machines_of_somebody_are_not_broken(tmp_path: Path) -> None:
     assert not theirs.ours
     with pytest.raises(pytest.fail.Exception, match=r"`crash node1`, and the machines of .* are not ours"):
         theirs.machines("crash", "node1")
+
+
+def test_a_look_that_ends_badly_is_no_answer_and_is_told_of_if_none_comes(tmp_path: Path) -> None:
+    looks = iter([None, False, True])
+
+    def happened() -> object:
+        look = next(looks, None)
+        return command("no-such-verb") if look is None else look
+
+    until(happened, 30, every=0)
+    with pytest.raises(pytest.fail.Exception, match=r"After 0 s: .*no-such-verb"):
+        until(happened, 0, every=0)
+    with pytest.raises(pytest.fail.Exception, match="After 0 s: not so"):
+        until(lambda: False, 0, every=0)
 
 
 def test_what_a_command_said_fails_the_test_that_ran_it() -> None:

@@ -81,7 +81,7 @@ def demo(kubernetes: Kubernetes, kuberay: Operator) -> Iterator[Demo]:
         until(made.is_whole, 240, RARELY)
         yield made
     finally:
-        kubernetes.kubectl("delete", "namespace", SPACE, "--timeout=120s")
+        kubernetes.kubectl("delete", "namespace", SPACE, "--timeout=180s")
 
 
 def lacks(wanted: Json, real: Json, where: str = "") -> list[str]:
@@ -185,7 +185,7 @@ def test_its_statuses_are_those_that_the_stand_in_writes(demo: Demo) -> None:
 async def test_users_reach_both_replicas_through_the_service(demo: Demo) -> None:
     address = demo.get("service", "demo-serve-svc")["spec"]["clusterIP"]
     names = set()
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
         for _ in range(20):
             async with http.get(f"http://{address}:8000/") as answer:
                 assert answer.status == 200
@@ -196,11 +196,11 @@ async def test_users_reach_both_replicas_through_the_service(demo: Demo) -> None
 def test_a_head_that_is_deleted_is_replaced_and_its_workers_stay(demo: Demo) -> None:
     workers, head = demo.uids("worker"), demo.uids("head")
     demo.kubectl("delete", "pod", "--selector=ray.io/node-type=head", "--grace-period=0", "--force")
-    until(lambda: demo.uids("head") - head, 20)
+    until(lambda: demo.uids("head") - head, 60)
     assert demo.uids("worker") == workers
     assert conditions.holds(demo.status, "Ready")
     assert demo.cluster["status"]["state"] == "ready"
-    until(lambda: not demo.status["activeServiceStatus"].get("applicationStatuses"), 20)
+    until(lambda: not demo.status["activeServiceStatus"].get("applicationStatuses"), 60)
     until(demo.is_whole, 120, RARELY)
     assert demo.uids("worker") == workers
 

@@ -67,6 +67,7 @@ def web(name: str) -> dict[str, Any]:
                     "imagePullPolicy": "IfNotPresent",
                     "command": ["python3", "-c", SERVER],
                     "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
+                    "resources": {"requests": {"cpu": "100m"}},
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},
@@ -201,7 +202,7 @@ async def test_a_prober_whose_pod_is_deleted_is_known_to_be_gone(space: Kubernet
             )
             await asyncio.sleep(0.5)
             space.kubectl("delete", "pod", "-n", SPACE, cluster.made.pod, "--grace-period=0", "--force")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await session.lost.wait()
             await session.close()
     assert session.why_lost.startswith("The prober is gone")
@@ -215,8 +216,8 @@ async def test_a_port_of_a_pod_is_reached_from_here_as_by_kubectl(space: Kuberne
     api = Api(Access(str(space.kubeconfig), context))
     forward = Forward(api, SPACE, "other", 8000)
 
-    def nobody_answers(each: Mapping[str, Any]) -> bool:
-        return Outcome.OK not in read_samples(tmp_path / each["file"]).outcome[-5:]
+    def last(each: Mapping[str, Any]) -> set[Outcome]:
+        return set(map(Outcome, read_samples(tmp_path / each["file"]).outcome[-5:]))
 
     with journalled(tmp_path) as journal:
         cluster: Any = None  # nothing of it is needed here
@@ -227,12 +228,12 @@ async def test_a_port_of_a_pod_is_reached_from_here_as_by_kubectl(space: Kuberne
                 spec,
                 [Endpoint("worker-1", "worker", await forward.open(), through="port-forward to pod other")],
             )
-            await asyncio.sleep(3)
+            await asyncio.to_thread(until, lambda: all(last(each) == {Outcome.OK} for each in series), 60)
             await asyncio.to_thread(
                 space.kubectl, "delete", "pod", "-n", SPACE, "other", "--grace-period=0", "--force"
             )
             # The kubelet takes its time to end it.
-            await asyncio.to_thread(until, lambda: all(map(nobody_answers, series)), 60)
+            await asyncio.to_thread(until, lambda: not any(Outcome.OK in last(each) for each in series), 60)
             await session.stop("users")
         finally:
             await session.close()
@@ -240,7 +241,4 @@ async def test_a_port_of_a_pod_is_reached_from_here_as_by_kubectl(space: Kuberne
             await api.close()
     for each in series:
         assert each["through"] == "port-forward to pod other"
-        samples = read_samples(tmp_path / each["file"])
-        assert set(samples.outcome[:20]) == {Outcome.OK}
-        assert samples.outcome[-1] != Outcome.OK
         assert each["file"].startswith("samples/0/here/")
