@@ -162,7 +162,7 @@ def spare(namespace: Kubernetes, kuberay: Operator) -> Iterator[Kubernetes]:
 
 def test_a_machine_crashes_and_comes_back(spare: Kubernetes, tmp_path: Path) -> None:
     inventory = yaml.safe_load(INVENTORY.read_text())
-    inventory["cluster"]["resources"]["head"]["requests"]["cpu"] = "1200m"
+    inventory["cluster"]["resources"]["head"]["requests"]["cpu"] = "1100m"
     does = {word: f"{shlex.quote(sys.executable)} {CLUSTER} {word} $HOST" for word in ("crash", "start")}
     inventory["hosts"] = {"power": {"off": does["crash"], "on": does["start"]}}
     inventory["allow"] = ["node-faults"]

@@ -151,7 +151,7 @@ def _deployment(container: Json, code: Mapping[str, str] | None = None) -> Json:
                         {
                             "name": NAME,
                             "imagePullPolicy": "IfNotPresent",
-                            "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
+                            "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
                             "volumeMounts": mounts,
                             **container,
                             "securityContext": {

@@ -29,6 +29,7 @@ HOST, DOOR = "10.99.255.2", "10.99.255.1"
 """Its two ends: here and there."""
 BUS = "10.99.0.1"
 """The control plane's address for the nodes and their pods: API server and DNS."""
+BRIDGE = "02:00:0a:63:00:01"
 MACHINES, PODS, SERVICES = "10.99.0.0/24", "10.244.0.0/16", "10.96.0.0/16"
 OWN = ("/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")
 """Folders of which each node has its own, for Kubernetes' programs know no others."""
@@ -84,7 +85,8 @@ def join_control() -> None:
     _ip(f"netns add {network(CONTROL)}", f"link add {LINK} type veth peer name host netns {network(CONTROL)}")
     _ip(
         "link set lo up",
-        "link add br0 type bridge",
+        # Without an address of its own it has that of a port, and another one when a node crashes or comes.
+        f"link add br0 address {BRIDGE} type bridge",
         f"address add {BUS}/24 dev br0",
         "link set br0 up",
         f"address add {DOOR}/30 dev host",

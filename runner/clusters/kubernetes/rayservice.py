@@ -88,7 +88,7 @@ def redis(settings: Settings, password: str) -> list[dict[str, Json]]:
         ],
         "ports": [{"containerPort": REDIS_PORT}],
         "readinessProbe": {"tcpSocket": {"port": REDIS_PORT}, "periodSeconds": 2},
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/redis"},
             {"name": "data", "mountPath": "/data"},
