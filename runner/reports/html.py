@@ -306,6 +306,7 @@ def _answer(probe: Probe) -> dict[str, Any] | None:
     total = phrases.downtime(series)
     length, _, bracket = phrases.bracket(total.shortest, total.at, total.longest).partition(" [")
     failed = sum(each.failed for each in probe.series)
+    slow = sum(each.bad for each in probe.series) - failed
     asked = sum(each.samples for each in probe.series)
     return {
         "probe": probe.name,
@@ -314,6 +315,7 @@ def _answer(probe: Probe) -> dict[str, Any] | None:
         "text": length if total.windows else "none seen",
         "bracket": f"[{bracket}" if total.windows else "",
         "also": [
+            *([f"{slow} slow"] if slow else []),
             *([f"in {total.windows} windows"] if total.windows > 1 else []),
             *(["still down at the end"] if total.open else []),
             *([f"blind for {phrases.duration(total.blind)}"] if total.blind else []),

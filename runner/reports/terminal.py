@@ -264,12 +264,14 @@ def _scenario(scenario: Scenario, style: Style) -> list[str]:
 
 
 def _downtime(probe: Probe, style: Style) -> str:
-    """Give what a probe saw: the downtime of the series that was down longest, and the failures of all."""
+    """Give what a probe saw: the downtime of the series that was down longest, and how many answers of all were bad."""
     series = worst(probe)
     if series is None:
         return "no series"
     sent = sum(each.samples for each in probe.series)
     failed = sum(each.failed for each in probe.series)
+    slow = sum(each.bad for each in probe.series) - failed
+    bad = f"{failed} failed" + (f", {slow} slow" if slow else "")
     down = style.paint("bad" if series.windows else "", f"downtime {say_downtime(series)}")
     of = (
         f" ({series.series}, the worst of {len(probe.series)})"
@@ -278,4 +280,4 @@ def _downtime(probe: Probe, style: Style) -> str:
     )
     simulated = ", simulated" if any(each.simulated for each in probe.series) else ""
     resolution = max((each.resolution for each in probe.series if each.resolution is not None), default=None)
-    return f"{down}{of}; {failed} failed of {sent}; resolution {duration(resolution)}{simulated}"
+    return f"{down}{of}; {bad} of {sent}; resolution {duration(resolution)}{simulated}"

@@ -188,6 +188,7 @@ def test_it_says_how_long_each_was_down_and_why_before_anything_else():
     tiles = [" ".join(tile.text_content().split()) for tile in tree.find_class("tile")]
     assert "users50 ms [0-104]1 of 1 084 requests failed" in tiles[0]
     assert "workersnone seen" in tiles[0]
+    assert "0 of 4 301 requests failed, 2 slow" in tiles[0]
     assert "all as before after 32.6 s. Of the longest downtime, 26.6 s of head/new:" in tiles[1]
     assert "2head process starting9.30 s35 %" in tiles[1]
     assert "?unexplained6.95 s26 %" in tiles[1]
