@@ -264,7 +264,7 @@ def _scenario(scenario: Scenario, style: Style) -> list[str]:
 
 
 def _downtime(probe: Probe, style: Style) -> str:
-    """Give what a probe saw: the downtime of the series that was down longest, and how many answers of all were bad."""
+    """Give what a probe saw: the downtime of the series that was down longest, and the bad answers of all."""
     series = worst(probe)
     if series is None:
         return "no series"
