@@ -22,24 +22,33 @@ done
 
 GATE = "read -r go || exit 0\n"
 
-KILL = (
-    GATE
-    + r"""
-kill -KILL {pids} || { echo failed; exit 1; }
+_UNTIL = r"""
 echo acted
 turn=0
-while [ $turn -lt {turns} ]; do
+while [ $turn -lt {turns} ]; do{again}
   left=
   for pid in {pids}; do
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
-    case "${stat##*) }" in Z*) ;; *) left="$left $pid" ;; esac
+    case "${stat##*) }" in {done}) ;; *) left="$left $pid" ;; esac
   done
   [ -z "$left" ] && { echo gone; exit 0; }
   turn=$((turn + 1))
   sleep 0.1
 done
-echo "left$left"
+echo "{what}$left"
 """
+"""Looks until all processes are in one of the states `done`; before each look it does something `again`."""
+
+
+def fill(script: str, **words: str) -> str:
+    """Put words into a script."""
+    for name, word in words.items():
+        script = script.replace("{" + name + "}", word)
+    return script
+
+
+KILL = (
+    GATE + "\nkill -KILL {pids} || { echo failed; exit 1; }" + fill(_UNTIL, again="", done="Z*", what="left")
 )
 """Kills processes and looks until they are gone."""
 
@@ -61,23 +70,8 @@ more, until its liveness probe has failed 120 times.
 
 FREEZE = (
     GATE
-    + r"""
-kill -STOP {stop} || { echo failed; exit 1; }
-echo acted
-turn=0
-while [ $turn -lt {turns} ]; do
-  kill -STOP {stop} 2>/dev/null
-  moving=
-  for pid in {pids}; do
-    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
-    case "${stat##*) }" in T* | Z*) ;; *) moving="$moving $pid" ;; esac
-  done
-  [ -z "$moving" ] && { echo gone; exit 0; }
-  turn=$((turn + 1))
-  sleep 0.1
-done
-echo "not stopped$moving"
-"""
+    + "\nkill -STOP {stop} || { echo failed; exit 1; }"
+    + fill(_UNTIL, again="\n  kill -STOP {stop} 2>/dev/null", done="T* | Z*", what="not stopped")
 )
 """Stops processes and looks until they stand still: each stops when a processor takes it up next."""
 
@@ -96,13 +90,6 @@ LOADER = "import sys; text = sys.stdin.read(int(sys.argv.pop(1))); exec(compile(
 """A Python that reads its script from its standard input, and leaves the rest of that to it."""
 
 PYTHON = 'python=$(command -v python || command -v python3) && exec nice -n 19 "$python" -c "$0" "$@"'
-
-
-def fill(script: str, **words: str) -> str:
-    """Put words into a script."""
-    for name, word in words.items():
-        script = script.replace("{" + name + "}", word)
-    return script
 
 
 def shell(script: str) -> list[str]:
