@@ -305,9 +305,7 @@ def _answer(probe: Probe) -> dict[str, Any] | None:
         return None
     total = phrases.downtime(series)
     length, _, bracket = phrases.bracket(total.shortest, total.at, total.longest).partition(" [")
-    failed = sum(each.failed for each in probe.series)
-    slow = sum(each.bad for each in probe.series) - failed
-    asked = sum(each.samples for each in probe.series)
+    sent, failed, slow = phrases.asked(probe)
     return {
         "probe": probe.name,
         "of": series.series if len(probe.series) > 1 and total.windows else "",
@@ -320,7 +318,7 @@ def _answer(probe: Probe) -> dict[str, Any] | None:
             *(["still down at the end"] if total.open else []),
             *([f"blind for {phrases.duration(total.blind)}"] if total.blind else []),
         ],
-        "failed": f"{failed} of {phrases.count(asked, 'request')} failed",
+        "failed": f"{failed} of {phrases.count(sent, 'request')} failed",
     }
 
 

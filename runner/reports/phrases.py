@@ -182,6 +182,12 @@ def worst(probe: Probe) -> Series | None:
     )
 
 
+def asked(probe: Probe) -> tuple[int, int, int]:
+    """Give how many requests all series of a probe sent, how many of them failed, and how many were slow."""
+    failed = sum(each.failed for each in probe.series)
+    return sum(each.samples for each in probe.series), failed, sum(each.bad for each in probe.series) - failed
+
+
 def titled(scenario: Scenario) -> str:
     """Give a scenario's name, and which of its repetitions and attempts this was."""
     said = []

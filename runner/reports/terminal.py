@@ -12,6 +12,7 @@ from runner.journal import events
 from runner.journal.events import Event
 from runner.reports.phrases import (
     WORDS,
+    asked,
     clean,
     count,
     duration,
@@ -268,9 +269,7 @@ def _downtime(probe: Probe, style: Style) -> str:
     series = worst(probe)
     if series is None:
         return "no series"
-    sent = sum(each.samples for each in probe.series)
-    failed = sum(each.failed for each in probe.series)
-    slow = sum(each.bad for each in probe.series) - failed
+    sent, failed, slow = asked(probe)
     bad = f"{failed} failed" + (f", {slow} slow" if slow else "")
     down = style.paint("bad" if series.windows else "", f"downtime {say_downtime(series)}")
     of = (
